@@ -1,0 +1,32 @@
+if (Number.parseInt(process.versions.node, 10) < 26)
+  throw new Error(
+    `jest runs on Node ${process.versions.node}: start it with npx or npm, which use node_modules/.bin/node`,
+  );
+
+const common = {
+  testEnvironment: 'node',
+  // workspace packages resolve to their TypeScript source, so unit tests need no build
+  testEnvironmentOptions: { customExportConditions: ['@cresus-safe/source', 'node', 'node-addons'] },
+  extensionsToTreatAsEsm: ['.ts'],
+  transform: { '\\.ts$': '<rootDir>/jest.strip-types.mjs' },
+};
+
+/** @type {import('jest').Config} */
+export default {
+  maxWorkers: 2,
+  reporters: ['default', '<rootDir>/scripts/summary-reporter.mjs'],
+  projects: [
+    { ...common, displayName: 'unit', testMatch: ['<rootDir>/packages/*/src/**/*.test.ts'] },
+    {
+      ...common,
+      displayName: 'e2e',
+      testMatch: ['<rootDir>/tests/**/*.test.ts'],
+      testPathIgnorePatterns: ['/node_modules/', '<rootDir>/tests/bench/'],
+      testTimeout: 60_000,
+      globalSetup: '<rootDir>/jest.build.mjs',
+    },
+  ],
+  coverageProvider: 'v8',
+  collectCoverageFrom: ['packages/*/src/**/*.ts', '!**/*.test.ts'],
+  coverageDirectory: '.cache/coverage',
+};
