@@ -1,1 +1,11 @@
-export {};
+export * from './bytes/bytes.ts';
+export * from './bytes/hex.ts';
+export * from './bytes/reader.ts';
+export * from './bytes/writer.ts';
+export * from './crypto/aead.ts';
+export * from './crypto/derive.ts';
+export * from './crypto/labels.ts';
+export * from './crypto/random.ts';
+export * from './crypto/sign.ts';
+export * from './errors.ts';
+export * from './ids.ts';
