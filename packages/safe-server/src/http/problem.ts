@@ -1,0 +1,53 @@
+import type { Response } from 'express';
+import { ERRORS, ServerError } from '../errors.ts';
+
+/** Base of the `type` member; the part after it is the code, so that the address is stable and says something. */
+const TYPE_BASE = 'urn:cresus-safe:problem:';
+
+/**
+ * Whatever was thrown, as a ServerError: errors of Express, of URL decoding and of the socket carry a status; anything
+ * else is `internal` and its message stays in the log, since it may hold SQL, a path or a piece of a body.
+ */
+export function toServerError(error: unknown): ServerError {
+  if (error instanceof ServerError) return error;
+  if (error instanceof URIError) return new ServerError('bad-request', { detail: 'The address is not well encoded' });
+  const { code, status } = (error ?? {}) as { code?: unknown; status?: unknown };
+  if (code === 'SQLITE_BUSY' || code === 'SQLITE_LOCKED')
+    return new ServerError('busy', { retryAfter: 1 }, { cause: error });
+  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'SQLITE_FULL')
+    return new ServerError('storage-full', { retryAfter: 60 }, { cause: error });
+  if (status === 400) return new ServerError('bad-request', {}, { cause: error });
+  return new ServerError('internal', {}, { cause: error });
+}
+
+/** The RFC 9457 document of an error. Facts come last but cannot replace the members that the RFC defines. */
+export function problemDocument(error: ServerError): Record<string, unknown> {
+  const { title } = ERRORS[error.code];
+  return { ...error.facts, type: `${TYPE_BASE}${error.code}`, title, status: error.status, code: error.code };
+}
+
+/** The headers that belong to an error's answer, beside its body. */
+export function problemHeaders(error: ServerError): Record<string, string> {
+  const headers: Record<string, string> = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' };
+  if (error.facts.retryAfter !== undefined)
+    headers['retry-after'] = String(Math.max(1, Math.ceil(error.facts.retryAfter)));
+  if (error.status === 401) headers['www-authenticate'] = 'Bearer realm="cresus-safe"';
+  return headers;
+}
+
+/**
+ * Sends an error as problem+json. When the request's body was not read to its end the connection is closed after the
+ * answer: reading on would let a refused upload cost its full length.
+ */
+export function sendProblem(res: Response, error: ServerError): void {
+  if (res.headersSent) {
+    res.destroy(); // too late for a status: a cut connection is the only honest signal left
+    return;
+  }
+  const body = Buffer.from(JSON.stringify(problemDocument(error)));
+  res.status(error.status);
+  for (const [name, value] of Object.entries(problemHeaders(error))) res.setHeader(name, value);
+  res.setHeader('content-length', body.length);
+  if (!res.req.complete) res.setHeader('connection', 'close');
+  res.end(res.req.method === 'HEAD' ? undefined : body);
+}
