@@ -1,0 +1,192 @@
+import { randomBytes } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { crashPoint } from '../crash.ts';
+import { ServerError } from '../errors.ts';
+import { receive } from './receive.ts';
+import { type BlobFacts, type BlobRead, type BlobStore, type ByteRange, checkKey, checkPrefix } from './store.ts';
+
+const TEMP = 'tmp';
+const READ_SIZE = 256 * 1024;
+const DAY = 24 * 3600 * 1000;
+
+/**
+ * The bucket as a folder, one file per object. A new object is written to `tmp/`, synced, then linked under its name
+ * (which fails where the name exists, so nothing is ever overwritten), then its folder is synced.
+ */
+export class FolderStore implements BlobStore {
+  readonly #root: string;
+  readonly #known = new Set<string>();
+
+  private constructor(root: string) {
+    this.#root = root;
+  }
+
+  /** Opens the folder, which is made when missing. */
+  static async open(root: string): Promise<FolderStore> {
+    const store = new FolderStore(root);
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    await store.#ensureFolder(join(root, TEMP));
+    return store;
+  }
+
+  /**
+   * Removes what uploads of dead processes left behind (F-13). A temporary file carries the id of its process: one that
+   * lives, and is not us, may still be writing; after a day it is somebody else who got that id.
+   */
+  async sweepTemp(now: number): Promise<number> {
+    let removed = 0;
+    for (const name of await readdir(join(this.#root, TEMP))) {
+      const path = join(this.#root, TEMP, name);
+      const pid = Number.parseInt(name, 10);
+      const young = now - ((await stat(path).catch(ignoreMissing))?.mtimeMs ?? 0) < DAY;
+      if (pid !== process.pid && isAlive(pid) && young) continue;
+      await unlink(path).catch(ignoreMissing);
+      removed += 1;
+    }
+    return removed;
+  }
+
+  async put(
+    key: string,
+    body: Uint8Array | AsyncIterable<Uint8Array>,
+    facts: BlobFacts,
+  ): Promise<'created' | 'exists'> {
+    checkKey(key);
+    const temp = join(this.#root, TEMP, `${process.pid}-${randomBytes(12).toString('hex')}`);
+    try {
+      await writeTemp(temp, body, facts);
+      if (key.includes('/p/')) crashPoint('pack-temp');
+      return await this.#publish(temp, join(this.#root, key));
+    } catch (error) {
+      throw isFull(error) ? new ServerError('storage-full', { retryAfter: 60 }, { cause: error }) : error;
+    } finally {
+      await unlink(temp).catch(ignoreMissing);
+    }
+  }
+
+  async get(key: string, range?: ByteRange): Promise<BlobRead | undefined> {
+    checkKey(key);
+    const file = await open(join(this.#root, key), 'r').catch(ignoreMissing);
+    if (file === undefined) return undefined;
+    try {
+      const { size } = await file.stat();
+      // the stream closes the handle at its end or when it is destroyed
+      const body = createReadStream('', { fd: file, highWaterMark: READ_SIZE, ...range });
+      return { length: size, body };
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  async stat(key: string): Promise<{ readonly length: number } | undefined> {
+    checkKey(key);
+    const found = await stat(join(this.#root, key)).catch(ignoreMissing);
+    return found === undefined ? undefined : { length: found.size };
+  }
+
+  async delete(key: string): Promise<void> {
+    checkKey(key);
+    const path = join(this.#root, key);
+    await unlink(path).catch(ignoreMissing);
+    await syncFolder(dirname(path)).catch(ignoreMissing);
+  }
+
+  async *list(prefix: string): AsyncIterable<string> {
+    checkPrefix(prefix);
+    const folder = await readdir(join(this.#root, prefix), { withFileTypes: true }).catch(ignoreMissing);
+    for (const entry of folder ?? []) {
+      if (entry.isDirectory()) yield* this.list(`${prefix}${entry.name}/`);
+      else yield `${prefix}${entry.name}`;
+    }
+  }
+
+  async #publish(temp: string, path: string): Promise<'created' | 'exists'> {
+    await this.#ensureFolder(dirname(path));
+    const created = await linkNew(temp, path);
+    await syncFolder(dirname(path)); // also when it existed: whoever linked it may not have come to this line
+    return created ? 'created' : 'exists';
+  }
+
+  /** Makes a folder and syncs its parent, so that a power cut cannot take the folder away under its objects. */
+  async #ensureFolder(folder: string): Promise<void> {
+    if (this.#known.has(folder)) return;
+    if (folder !== this.#root) {
+      await this.#ensureFolder(dirname(folder));
+      await mkdir(folder, { mode: 0o700 }).catch(ignoreExisting);
+      await syncFolder(dirname(folder));
+    }
+    this.#known.add(folder);
+  }
+}
+
+async function writeTemp(path: string, body: Uint8Array | AsyncIterable<Uint8Array>, facts: BlobFacts): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await receive(body, facts, (piece, position) => writeWhole(file, piece, position));
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+}
+
+/** A short write means a full disk is near; the next one then fails with the reason. */
+async function writeWhole(file: FileHandle, piece: Uint8Array, position: number): Promise<void> {
+  let done = 0;
+  while (done < piece.length) {
+    const { bytesWritten } = await file.write(piece, done, piece.length - done, position + done);
+    done += bytesWritten;
+  }
+}
+
+/** Gives `temp` its name unless that is taken. File systems without hard links get a check and a rename. */
+async function linkNew(temp: string, path: string): Promise<boolean> {
+  try {
+    await link(temp, path);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    if (!['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK'].includes(codeOf(error) ?? '')) throw error;
+  }
+  if ((await stat(path).catch(ignoreMissing)) !== undefined) return false;
+  await rename(temp, path);
+  return true;
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  if (process.platform === 'win32') return; // a folder cannot be opened there; NTFS journals names itself
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function isAlive(pid: number): boolean {
+  if (!(pid > 0)) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return codeOf(error) === 'EPERM';
+  }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException | undefined)?.code;
+}
+
+function isFull(error: unknown): boolean {
+  return codeOf(error) === 'ENOSPC' || codeOf(error) === 'EDQUOT';
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (codeOf(error) !== 'ENOENT') throw error;
+}
+
+function ignoreExisting(error: unknown): undefined {
+  if (codeOf(error) !== 'EEXIST') throw error;
+}

@@ -1,0 +1,129 @@
+import sqlite3 from 'sqlite3';
+import { DataSource, type EntitySchema, type MigrationInterface, type QueryRunner } from 'typeorm';
+import { ServerError } from '../errors.ts';
+
+// Everything that knows sqlite3 is in this file: the driver is archived upstream, and leaving it must touch one place.
+
+/** The tables and their history: what `Db.open` needs beside a file. */
+export interface DbSchema {
+  readonly entities: readonly EntitySchema[];
+  // biome-ignore lint/complexity/noBannedTypes: typeorm names the type of a migration class so
+  readonly migrations: readonly (Function & { prototype: MigrationInterface })[];
+}
+
+/** How long SQLite itself waits for a lock, in a thread that crypto and files share: short, the rest is ours to wait. */
+const BUSY_TIMEOUT_MS = 20;
+const BUSY_DEADLINE_MS = 5000;
+const BUSY_PAUSE_MS = { first: 5, most: 100 };
+
+/** The one connection that writes; its migrations have run. */
+export async function openWriter(file: string, schema: DbSchema): Promise<DataSource> {
+  const source = new DataSource({
+    type: 'sqlite',
+    driver: sqlite3,
+    database: file,
+    enableWAL: true,
+    busyTimeout: BUSY_TIMEOUT_MS,
+    entities: [...schema.entities],
+    migrations: [...schema.migrations],
+    synchronize: false,
+  });
+  await retryBusy(() => source.initialize());
+  // FULL: in WAL mode NORMAL may lose an acknowledged commit at a power cut (F-33)
+  await source.query('PRAGMA synchronous = FULL');
+  const runner = source.createQueryRunner();
+  try {
+    // two servers starting at once: the second waits here, then finds every migration done
+    await begin(runner);
+    await source.runMigrations({ transaction: 'none' });
+    await commit(runner);
+  } catch (error) {
+    await rollback(runner);
+    await source.destroy();
+    throw error;
+  }
+  return source;
+}
+
+/** A second connection, which sees only what was committed (F-31) and cannot write. */
+export async function openReader(file: string, schema: DbSchema): Promise<DataSource> {
+  const source = new DataSource({
+    type: 'sqlite',
+    driver: sqlite3,
+    database: file,
+    flags: sqlite3.OPEN_READONLY,
+    busyTimeout: BUSY_TIMEOUT_MS,
+    entities: [...schema.entities],
+    synchronize: false,
+  });
+  return await retryBusy(() => source.initialize());
+}
+
+/**
+ * `BEGIN IMMEDIATE`: takes the write lock at once, so no unit of work reads a state that another process changes before
+ * it writes (BUSY_SNAPSHOT cannot happen).
+ */
+export async function begin(runner: QueryRunner): Promise<void> {
+  await retryBusy(() => runner.query('BEGIN IMMEDIATE'));
+  mark(runner, true);
+}
+
+/** Commits what `begin` began. */
+export async function commit(runner: QueryRunner): Promise<void> {
+  await retryBusy(() => runner.query('COMMIT'));
+  mark(runner, false);
+}
+
+/** Undoes what `begin` began; SQLite has already done so after some errors (disk full), which is no error here. */
+export async function rollback(runner: QueryRunner): Promise<void> {
+  mark(runner, false);
+  try {
+    await runner.query('ROLLBACK');
+  } catch (error) {
+    if (!/no transaction is active/.test(String(error))) throw error;
+  }
+}
+
+/** Tells typeorm that a transaction is open, so that `save` or `transaction` inside become savepoints, not a `BEGIN`. */
+function mark(runner: QueryRunner, open: boolean): void {
+  const state = runner as unknown as { isTransactionActive: boolean; transactionDepth: number };
+  state.isTransactionActive = open;
+  state.transactionDepth = open ? 1 : 0;
+}
+
+/** SQLite's result code of an error, wherever typeorm put it. */
+function sqliteCode(error: unknown): string | undefined {
+  const { code, driverError } = (error ?? {}) as { code?: unknown; driverError?: { code?: unknown } };
+  const found = driverError?.code ?? code;
+  return typeof found === 'string' ? found : undefined;
+}
+
+/** Whether an error says that a unique, foreign-key or check constraint refused a write. */
+export function isConstraint(error: unknown): boolean {
+  return sqliteCode(error) === 'SQLITE_CONSTRAINT';
+}
+
+/** What a unit of work threw, in the server's words where SQLite means "later" or "full". */
+export function translate(error: unknown): unknown {
+  if (isBusy(error)) return new ServerError('busy', { retryAfter: 1 }, { cause: error });
+  if (sqliteCode(error) === 'SQLITE_FULL') return new ServerError('storage-full', { retryAfter: 60 }, { cause: error });
+  return error;
+}
+
+function isBusy(error: unknown): boolean {
+  const code = sqliteCode(error);
+  return code === 'SQLITE_BUSY' || code === 'SQLITE_LOCKED';
+}
+
+/** Another process holds the lock (an operator's command, a backup): wait without blocking anything (F-32). */
+async function retryBusy<T>(action: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + BUSY_DEADLINE_MS;
+  for (let pause = BUSY_PAUSE_MS.first; ; pause = Math.min(pause * 2, BUSY_PAUSE_MS.most)) {
+    try {
+      return await action();
+    } catch (error) {
+      if (!isBusy(error) || performance.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
+  }
+}
