@@ -1,0 +1,34 @@
+import { AttemptEntity, CodeEntity, DeviceEntity, MetaEntity, SubscriberEntity } from '../accounts/entities.ts';
+import { AuditEntity } from '../audit/entity.ts';
+import {
+  ChallengeEntity,
+  EntryEntity,
+  HeaderEntity,
+  MandateEntity,
+  PackEntity,
+  SnapshotEntity,
+  VaultEntity,
+} from '../vaults/entities.ts';
+import { Accounts1764000000000 } from './migrations/1764000000000-accounts.ts';
+import { Vaults1764000001000 } from './migrations/1764000001000-vaults.ts';
+import type { DbSchema } from './sqlite.ts';
+
+/** Every table of the server, and every migration in its order. */
+export const SCHEMA: DbSchema = {
+  entities: [
+    SubscriberEntity,
+    DeviceEntity,
+    CodeEntity,
+    AttemptEntity,
+    MetaEntity,
+    AuditEntity,
+    VaultEntity,
+    PackEntity,
+    EntryEntity,
+    SnapshotEntity,
+    HeaderEntity,
+    MandateEntity,
+    ChallengeEntity,
+  ] as unknown as DbSchema['entities'],
+  migrations: [Accounts1764000000000, Vaults1764000001000],
+};
