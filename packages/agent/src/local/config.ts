@@ -1,0 +1,102 @@
+import { AgentError } from '../errors.ts';
+import { readIfThere, readJson, removeDurable, writeDurable, writeJson } from './files.ts';
+import type { Home } from './home.ts';
+import { type Shape, shape } from './shape.ts';
+
+/** A receipt key of the server as it is listed (all fields but the first key's endorsement are hex or base64 text). */
+export interface PinnedReceiptKey {
+  readonly keyId: string;
+  readonly publicKey: string;
+  readonly endorsedBy?: string | undefined;
+  readonly endorsement?: string | undefined;
+}
+
+/** What `connect` wrote: which server, who we are there, and the keys pinned at the first contact. */
+export interface Config {
+  readonly version: 1;
+  readonly server: {
+    readonly url: string;
+    readonly serverId: string;
+    readonly receiptKeys: readonly PinnedReceiptKey[];
+  };
+  readonly number: string;
+  readonly deviceId: string;
+  readonly deviceName: string;
+  readonly lang?: string | undefined;
+  readonly mandatesRoot?: string | undefined;
+  readonly vaultId?: string | undefined;
+}
+
+/**
+ * The configuration of a connected computer.
+ * @throws AgentError `usage` when this computer is not connected, or when the file is damaged
+ */
+export function loadConfig(home: Home): Config {
+  const read = readJson(home.config, checkConfig);
+  if (read.found) return read.value;
+  if (read.damaged === undefined)
+    throw new AgentError('usage', 'this computer is not connected', {
+      key: 'error.not-connected',
+      hint: 'hint.not-connected',
+    });
+  throw new AgentError('usage', `config.json is damaged: ${read.damaged}`, {
+    key: 'error.config-damaged',
+    hint: 'hint.config-damaged',
+    params: { path: home.config, reason: read.damaged },
+  });
+}
+
+/** The configuration, or undefined when this computer is not connected (or its file is damaged). */
+export function findConfig(home: Home): Config | undefined {
+  const read = readJson(home.config, checkConfig);
+  return read.found ? read.value : undefined;
+}
+
+/** Writes the configuration durably. */
+export function saveConfig(home: Home, config: Config): void {
+  writeJson(home.config, config);
+}
+
+/** The device token that `connect` received, or undefined. */
+export function readToken(home: Home): string | undefined {
+  return readIfThere(home.token)?.toString('utf8').trim() || undefined;
+}
+
+/** Keeps the device token (0600). */
+export function saveToken(home: Home, token: string): void {
+  writeDurable(home.token, `${token}\n`);
+}
+
+/** Forgets the device token. */
+export function forgetToken(home: Home): void {
+  removeDurable(home.token);
+}
+
+function checkConfig(value: unknown): Config {
+  const fields = shape(value);
+  if (fields.integer('version') !== 1) throw new TypeError('version is not 1');
+  const server = fields.object('server');
+  return {
+    version: 1,
+    server: {
+      url: server.text('url'),
+      serverId: server.text('serverId'),
+      receiptKeys: server.list('receiptKeys', (item) => checkKey(shape(item, 'receiptKeys'))),
+    },
+    number: fields.text('number'),
+    deviceId: fields.text('deviceId'),
+    deviceName: fields.text('deviceName'),
+    lang: fields.optionalText('lang'),
+    mandatesRoot: fields.optionalText('mandatesRoot'),
+    vaultId: fields.optionalText('vaultId'),
+  };
+}
+
+function checkKey(key: Shape): PinnedReceiptKey {
+  return {
+    keyId: key.text('keyId'),
+    publicKey: key.text('publicKey'),
+    endorsedBy: key.optionalText('endorsedBy'),
+    endorsement: key.optionalText('endorsement'),
+  };
+}

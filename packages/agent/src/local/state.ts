@@ -1,0 +1,98 @@
+import { readJson, setAside, writeJson } from './files.ts';
+import type { Home } from './home.ts';
+import { shape } from './shape.ts';
+
+/** The subscription as the server last told it; shown when the server cannot be asked. */
+export interface SeenSubscription {
+  readonly expiresOn: string;
+  readonly state: string;
+  readonly at: number;
+}
+
+/** A mandate that exists in the Safe, as known when the vault was last open here. */
+export interface KnownMandate {
+  readonly mandateId: string;
+  readonly ref: string;
+  readonly name: string;
+  readonly lastSnapshot: { readonly id: string; readonly seq: number; readonly receivedAt: number } | null;
+}
+
+/** A mandate of this computer that was made by restoring `sourceId` under another name. */
+export interface RestoredTwin {
+  readonly sourceId: string;
+  readonly mandateId: string;
+  readonly at: number;
+}
+
+/** A folder that a restore replaced; it lies whole beside the new one until its owner removes it. */
+export interface KeptFolder {
+  readonly mandate: string;
+  readonly path: string;
+  readonly at: number;
+}
+
+/** What the agent remembers between runs and could live without: a damaged file is set aside and begun anew. */
+export interface State {
+  readonly version: 1;
+  readonly subscription?: SeenSubscription | undefined;
+  readonly known?: readonly KnownMandate[] | undefined;
+  readonly kitProvedAt?: number | undefined;
+  readonly twins: readonly RestoredTwin[];
+  readonly kept: readonly KeptFolder[];
+  readonly rebuiltAt?: number | undefined;
+}
+
+const EMPTY: State = { version: 1, twins: [], kept: [] };
+
+/** The state of a home. Damaged: it is set aside, and the new one says when it was rebuilt, so that `status` warns. */
+export function loadState(home: Home, now: number): State {
+  const read = readJson(home.state, checkState);
+  if (read.found) return read.value;
+  if (read.damaged === undefined) return EMPTY;
+  setAside(home.state);
+  const fresh = { ...EMPTY, rebuiltAt: now };
+  writeJson(home.state, fresh);
+  return fresh;
+}
+
+/** Changes the state durably; writes nothing when nothing changed. */
+export function changeState(home: Home, now: number, change: (state: State) => Partial<State>): State {
+  const before = loadState(home, now);
+  const after: State = { ...before, ...change(before) };
+  if (JSON.stringify(after) !== JSON.stringify(before)) writeJson(home.state, after);
+  return after;
+}
+
+function checkState(value: unknown): State {
+  const fields = shape(value);
+  if (fields.integer('version') !== 1) throw new TypeError('version is not 1');
+  const seen = fields.optionalObject('subscription');
+  return {
+    version: 1,
+    subscription: seen && { expiresOn: seen.text('expiresOn'), state: seen.text('state'), at: seen.integer('at') },
+    known: fields.optionalList('known', checkKnown),
+    kitProvedAt: fields.optionalInteger('kitProvedAt'),
+    twins: fields.list('twins', (item) => {
+      const twin = shape(item, 'twins');
+      return { sourceId: twin.text('sourceId'), mandateId: twin.text('mandateId'), at: twin.integer('at') };
+    }),
+    kept: fields.list('kept', (item) => {
+      const kept = shape(item, 'kept');
+      return { mandate: kept.text('mandate'), path: kept.text('path'), at: kept.integer('at') };
+    }),
+    rebuiltAt: fields.optionalInteger('rebuiltAt'),
+  };
+}
+
+function checkKnown(value: unknown): KnownMandate {
+  const known = shape(value, 'known');
+  const last = known.optionalObject('lastSnapshot');
+  return {
+    mandateId: known.text('mandateId'),
+    ref: known.text('ref'),
+    name: known.text('name'),
+    lastSnapshot: last
+      ? { id: last.text('id'), seq: last.integer('seq'), receivedAt: last.integer('receivedAt') }
+      : null,
+  };
+}

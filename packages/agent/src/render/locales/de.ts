@@ -1,0 +1,4 @@
+import type { Locale } from '../i18n.ts';
+import { fr } from './fr.ts';
+
+export const de: Locale = fr;
