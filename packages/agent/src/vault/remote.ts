@@ -1,9 +1,18 @@
-import type { DeviceId, MandateRef, PackId, ReceiptKey, SnapshotId, VaultId } from '@cresus-safe/protocol';
+import type {
+  DeviceId,
+  MandateRef,
+  PackId,
+  RawHistoryFrame,
+  ReceiptKey,
+  ServerId,
+  SnapshotId,
+  VaultId,
+} from '@cresus-safe/protocol';
 
 /** What `GET /v1/account` tells, after validation. Dates are calendar dates `yyyy-mm-dd`, times ms since 1970. */
 export interface Account {
   readonly number: string;
-  readonly serverId: string;
+  readonly serverId: ServerId;
   readonly deviceId: DeviceId;
   readonly deviceState: 'pending' | 'active';
   readonly receiptKeys: readonly ReceiptKey[];
@@ -18,6 +27,18 @@ export interface Account {
   readonly vault: 'none' | 'exists';
   /** Sequence number of the newest entry the server shows; 0 when there is none. */
   readonly head: number;
+}
+
+/** What enrolling with a code gives; the receipt keys are the ones to pin. */
+export interface Enrolment {
+  readonly deviceId: DeviceId;
+  /** Secret: goes into a 0600 file, never into a log. */
+  readonly token: string;
+  readonly number: string;
+  readonly serverId: ServerId;
+  readonly receiptKeys: readonly ReceiptKey[];
+  readonly subscription: Account['subscription'];
+  readonly vault: 'none' | 'exists';
 }
 
 /** The vault as the server shows it: header and share open it with the secret, the challenge proves the key. */
@@ -38,11 +59,7 @@ export interface Device {
 }
 
 /** One step of the history as the server lists it, not yet parsed nor verified. */
-export interface RawFrame {
-  readonly entry: Uint8Array;
-  readonly attachment: Uint8Array;
-  readonly receipt: Uint8Array;
-}
+export type RawFrame = RawHistoryFrame;
 
 /** The entry does not extend the server's head: sync, then sign it anew on top of that head. */
 export class StaleHead extends Error {

@@ -1,0 +1,140 @@
+import {
+  type Attachment,
+  asSnapshotId,
+  chainHash,
+  DEFAULT_PLAN,
+  type Entry,
+  equal,
+  type Hash,
+  type Header,
+  type HistoryFrame,
+  headCode,
+  type MandateRef,
+  NO_HASH,
+  type Plan,
+  type Receipt,
+  type SnapshotId,
+} from '@cresus-safe/protocol';
+import type { RawFrame } from './remote.ts';
+
+/** One verified step of the history. */
+export interface Step {
+  readonly entry: Entry;
+  readonly receipt: Receipt;
+  /** Undefined for snapshot-add, whose record is fetched apart. */
+  readonly attached: Attachment | undefined;
+  readonly raw: RawFrame;
+  /** `H(entry ‖ receipt)`: what the next entry names as `previous`. */
+  readonly chain: Hash;
+}
+
+/** What the history says of a snapshot. Times are the server's, ms since 1970. */
+export interface SnapshotState {
+  readonly id: SnapshotId;
+  readonly mandateRef: MandateRef;
+  readonly step: Step;
+  /** When it was forgotten; undefined while it lives. */
+  readonly forgottenAt: number | undefined;
+  /** yyyymmdd, or 0. */
+  readonly holdUntil: number;
+}
+
+/** Something the user should know and that stops nothing. */
+export interface Warning {
+  readonly code: string;
+  readonly params?: Readonly<Record<string, string | number>>;
+}
+
+/** The step that a parsed frame makes. */
+export function stepOf(frame: HistoryFrame, raw: RawFrame): Step {
+  const { entry, receipt, attached } = frame;
+  return { entry, receipt, attached, raw, chain: chainHash(raw.entry, raw.receipt) };
+}
+
+export function sameFrame(a: RawFrame, b: RawFrame): boolean {
+  return equal(a.entry, b.entry) && equal(a.receipt, b.receipt);
+}
+
+/** What follows from a chain of steps, step by step; it checks nothing (see history-verify). */
+export class HistoryState {
+  readonly steps: Step[] = [];
+  readonly snapshots = new Map<SnapshotId, SnapshotState>();
+  /** Public vault key of each generation, by generation. */
+  readonly publicKeys: Uint8Array[] = [];
+  readonly warnings: Warning[] = [];
+  header: Header | undefined;
+  plan: Plan = DEFAULT_PLAN;
+  /** seq of the last checkpoint, 0 without one. */
+  checkpoint = 0;
+
+  get seq(): number {
+    return this.steps.length;
+  }
+
+  get head(): Step | undefined {
+    return this.steps.at(-1);
+  }
+
+  /** Chain hash that the next entry must name. */
+  get tip(): Hash {
+    return this.head?.chain ?? NO_HASH;
+  }
+
+  get generation(): number {
+    return this.publicKeys.length - 1;
+  }
+
+  /** The head code to compare between computers; undefined without any history. */
+  get code(): string | undefined {
+    const { head } = this;
+    return head === undefined ? undefined : headCode(head.entry.seq, head.chain);
+  }
+
+  /** A state of its own with the first `seq` steps. */
+  upTo(seq: number): HistoryState {
+    const state = new HistoryState();
+    for (const step of this.steps.slice(0, seq)) state.apply(step);
+    return state;
+  }
+
+  apply(step: Step): void {
+    this.steps.push(step);
+    const { entry, attached } = step;
+    if (attached?.type === 'header') this.#adopt(attached.header);
+    if (attached?.type === 'plan') this.plan = attached.plan;
+    if (entry.kind === 'checkpoint') this.checkpoint = entry.seq;
+    if (entry.kind === 'snapshot-add') this.#add(step);
+    if (entry.kind === 'snapshot-forget') this.#change(step, { forgottenAt: step.receipt.time });
+    if (entry.kind === 'snapshot-unforget') this.#change(step, { forgottenAt: undefined });
+    if (entry.kind === 'year-closed') this.#hold(step);
+  }
+
+  #adopt(header: Header): void {
+    this.header = header;
+    this.publicKeys[header.generation] = header.publicKey;
+  }
+
+  /** A snapshot that was there before does not come back by being added again (MS-20): only unforget brings it back. */
+  #add(step: Step): void {
+    const id = asSnapshotId(step.entry.subject);
+    if (this.snapshots.has(id)) {
+      this.warnings.push({ code: 'snapshot-repeated', params: { id, seq: step.entry.seq } });
+      return;
+    }
+    const { mandateRef } = step.entry;
+    this.snapshots.set(id, { id, mandateRef, step, forgottenAt: undefined, holdUntil: 0 });
+  }
+
+  #change(step: Step, change: Partial<SnapshotState>): void {
+    const id = asSnapshotId(step.entry.subject);
+    const known = this.snapshots.get(id);
+    if (known === undefined) this.warnings.push({ code: 'snapshot-unknown', params: { id, seq: step.entry.seq } });
+    else this.snapshots.set(id, { ...known, ...change });
+  }
+
+  /** A hold is only ever extended. */
+  #hold(step: Step): void {
+    const known = this.snapshots.get(asSnapshotId(step.entry.subject));
+    this.#change(step, { holdUntil: Math.max(known?.holdUntil ?? 0, step.entry.holdUntil) });
+  }
+}

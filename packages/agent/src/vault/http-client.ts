@@ -1,0 +1,256 @@
+import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { AgentError } from '../errors.ts';
+
+/** One HTTP exchange. `limit` caps the bytes of the answer's body before anything of it is believed. */
+export interface Exchange {
+  readonly method: 'GET' | 'HEAD' | 'PUT' | 'POST' | 'DELETE';
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+  readonly limit: number;
+  readonly signal?: AbortSignal | undefined;
+  /**
+   * Takes over the body of a successful answer: called with the head, gives the sink for its pieces. Without it the
+   * body is gathered.
+   */
+  readonly sink?: (answer: AnswerHead) => (piece: Buffer) => void;
+}
+
+export interface AnswerHead {
+  readonly status: number;
+  header(name: string): string | undefined;
+}
+
+export interface Answer extends AnswerHead {
+  readonly body: Buffer;
+}
+
+export interface ClientOptions {
+  readonly token?: string | undefined;
+  /** Correlates the log lines of one run on the server; random, says nothing. */
+  readonly runId: string;
+  /** An exchange that moves fewer than 1 KiB in this time is dead (MS-28). */
+  readonly stallMs?: number;
+  readonly ca?: string | undefined;
+  readonly agentVersion?: string;
+}
+
+const STALL_MS = 30_000;
+const STALL_BYTES = 1024;
+const HEADER_BYTES = 16 * 1024;
+const PIECE = 256 * 1024;
+const SOCKETS = 6;
+
+/** A failure of the connection itself: trying again may help. `connected` tells whether the server was ever reached. */
+export class ConnectionLost extends Error {
+  override readonly name = 'ConnectionLost';
+  readonly code: string;
+  readonly connected: boolean;
+  constructor(code: string, connected: boolean, message: string) {
+    super(message);
+    this.code = code;
+    this.connected = connected;
+  }
+}
+
+/**
+ * The smallest HTTP client that is safe against a hostile server: no redirects, no cookies, no decompression, header
+ * and body caps, a stall limit instead of a total one (1 Mbit/s must succeed). It speaks node:http directly because a
+ * client library costs more CPU per pack than all the cryptography (measured), and its loading more than a whole send
+ * with nothing changed.
+ */
+export class HttpClient {
+  readonly origin: URL;
+  readonly #options: ClientOptions;
+  readonly #agent: HttpAgent;
+  readonly #request: typeof httpRequest;
+
+  /** @throws AgentError `plain-http` for http:// beyond loopback, `usage` for what is no URL */
+  constructor(server: string, options: ClientOptions) {
+    this.origin = checkedOrigin(server);
+    this.#options = options;
+    const secure = this.origin.protocol === 'https:';
+    const settings = { keepAlive: true, maxSockets: SOCKETS, scheduling: 'lifo' as const };
+    this.#agent = secure
+      ? new HttpsAgent({ ...settings, ...(options.ca === undefined ? {} : { ca: options.ca }) })
+      : new HttpAgent(settings);
+    this.#request = secure ? httpsRequest : httpRequest;
+  }
+
+  /**
+   * One exchange, tried once.
+   * @throws ConnectionLost, AgentError `tls`, AgentError `integrity` for an answer beyond the caps, AbortError
+   */
+  exchange(exchange: Exchange): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      let connected = false;
+      const fail = (error: unknown): void => {
+        clearInterval(watchdog);
+        request.destroy();
+        reject(exchange.signal?.aborted ? interrupted() : classified(error, connected));
+      };
+      const request = this.#open(exchange);
+      const watchdog = watch(request, this.#options.stallMs ?? STALL_MS, fail);
+      request.on('socket', (socket) => {
+        if (!socket.connecting) connected = true;
+        else socket.once('connect', () => (connected = true));
+      });
+      request.once('error', fail);
+      request.once('response', (response) => {
+        connected = true;
+        receive(
+          response,
+          exchange,
+          (answer) => {
+            clearInterval(watchdog);
+            // an answer that came before the whole body was sent (402, 507) leaves the connection half used
+            if (!request.writableFinished) request.destroy();
+            resolve(answer);
+          },
+          fail,
+        );
+      });
+      send(request, exchange.body);
+    });
+  }
+
+  /** Closes idle connections, so that the process can end. */
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  #open(exchange: Exchange): ClientRequest {
+    const { token, runId, agentVersion } = this.#options;
+    const base = this.origin.pathname.replace(/\/$/, '');
+    return this.#request({
+      agent: this.#agent,
+      protocol: this.origin.protocol,
+      hostname: this.origin.hostname.replace(/^\[|\]$/g, ''),
+      port: this.origin.port,
+      method: exchange.method,
+      path: base + exchange.path,
+      maxHeaderSize: HEADER_BYTES,
+      ...(exchange.signal === undefined ? {} : { signal: exchange.signal }),
+      headers: {
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+        'accept-encoding': 'identity',
+        'user-agent': `cresus-safe/${agentVersion ?? '0'}`,
+        'x-safe-run': runId,
+        ...(exchange.body === undefined ? {} : { 'content-length': String(exchange.body.length) }),
+        ...exchange.headers,
+      },
+    });
+  }
+}
+
+function checkedOrigin(server: string): URL {
+  let url: URL;
+  try {
+    url = new URL(server);
+  } catch (error) {
+    throw new AgentError('usage', 'the server address is not a URL', {
+      key: 'error.bad-url',
+      params: { server },
+      cause: error,
+    });
+  }
+  if (url.protocol === 'http:' && !isLoopback(url.hostname))
+    throw new AgentError('plain-http', 'plain http is allowed to this computer only', { params: { server } });
+  if (url.protocol !== 'https:' && url.protocol !== 'http:')
+    throw new AgentError('usage', 'the server address is neither https nor http', {
+      key: 'error.bad-url',
+      params: { server },
+    });
+  return url;
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '[::1]' || /^127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(host);
+}
+
+/** Bodies go out in pieces, each counted when the kernel took it: else the watchdog could not see a slow upload move. */
+function send(request: ClientRequest, body: Uint8Array | undefined): void {
+  if (body === undefined || body.length === 0) {
+    request.end();
+    return;
+  }
+  const next = (from: number): void => {
+    if (request.destroyed) return;
+    const to = Math.min(from + PIECE, body.length);
+    const piece = body.subarray(from, to);
+    if (to === body.length) request.end(piece);
+    else request.write(piece, (error) => error ?? next(to));
+  };
+  next(0);
+}
+
+function watch(request: ClientRequest, stallMs: number, fail: (error: unknown) => void): NodeJS.Timeout {
+  let last = 0;
+  const timer = setInterval(() => {
+    const socket = request.socket;
+    const moved = socket === null || socket === undefined ? 0 : socket.bytesRead + socket.bytesWritten;
+    if (Math.abs(moved - last) < STALL_BYTES) fail(new ConnectionLost('STALLED', true, 'the connection stalled'));
+    last = moved;
+  }, stallMs);
+  timer.unref();
+  return timer;
+}
+
+function receive(
+  response: IncomingMessage,
+  exchange: Exchange,
+  done: (answer: Answer) => void,
+  fail: (error: unknown) => void,
+): void {
+  const head: AnswerHead = {
+    status: response.statusCode ?? 0,
+    header: (name) => {
+      const value = response.headers[name];
+      return Array.isArray(value) ? value.join(', ') : value;
+    },
+  };
+  const pieces: Buffer[] = [];
+  let length = 0;
+  let sink: (piece: Buffer) => void = (piece) => pieces.push(piece);
+  try {
+    if (Number(head.header('content-length') ?? 0) > exchange.limit) throw tooLong(exchange.limit);
+    if (exchange.sink !== undefined && head.status >= 200 && head.status < 300) sink = exchange.sink(head);
+  } catch (error) {
+    fail(error);
+    return;
+  }
+  response.on('data', (piece: Buffer) => {
+    length += piece.length;
+    try {
+      if (length > exchange.limit) throw tooLong(exchange.limit);
+      sink(piece);
+    } catch (error) {
+      fail(error);
+    }
+  });
+  response.once('error', fail);
+  response.once('aborted', () => fail(new ConnectionLost('ECONNRESET', true, 'the answer was cut')));
+  response.once('end', () => done({ ...head, body: Buffer.concat(pieces) }));
+}
+
+function tooLong(limit: number): AgentError {
+  return new AgentError('integrity', `the answer is longer than ${limit} bytes`, { key: 'error.bad-answer' });
+}
+
+function interrupted(): AgentError {
+  return new AgentError('interrupted', 'interrupted');
+}
+
+const TLS_CODE = /^(CERT_|ERR_TLS|ERR_SSL|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH|EPROTO|INVALID_CA)/;
+
+function classified(error: unknown, connected: boolean): unknown {
+  if (error instanceof AgentError || error instanceof ConnectionLost) return error;
+  const { code = 'UNKNOWN', message = String(error) } = error as NodeJS.ErrnoException;
+  if (TLS_CODE.test(code)) return new AgentError('tls', `TLS: ${code}`, { params: { reason: code } });
+  // header overflow, junk after the body, a wrong length: an answer that no honest server gives
+  if (code.startsWith('HPE_'))
+    return new AgentError('integrity', `malformed answer: ${code}`, { key: 'error.bad-answer' });
+  // message and code only: the error object of a request may carry its headers
+  return new ConnectionLost(code, connected, message);
+}

@@ -1,0 +1,210 @@
+import { randomBytes } from 'node:crypto';
+import {
+  asDeviceId,
+  asPackId,
+  asVaultId,
+  type DeviceId,
+  type MandateRef,
+  type PackId,
+  type SnapshotId,
+} from '@cresus-safe/protocol';
+import { AgentError } from '../errors.ts';
+import { crashPoint } from '../local/crash.ts';
+import { type Shape, shape } from '../local/shape.ts';
+import { type Answer, type ClientOptions, type Exchange, HttpClient } from './http-client.ts';
+import { downloadPack } from './http-download.ts';
+import { binaryOf, failureOf, harmless, jsonOf, notASafe, problemOf, requireBinary } from './http-errors.ts';
+import { parseFrames } from './raw-frames.ts';
+import {
+  type Account,
+  type Device,
+  type Enrolment,
+  MissingPacks,
+  type RawFrame,
+  type Remote,
+  type RemoteVault,
+  StaleHead,
+} from './remote.ts';
+import { PATIENCE, type Patience, retrying } from './retry.ts';
+
+const JSON_LIMIT = 1024 * 1024;
+const PAGE_LIMIT = 32 * 1024 * 1024;
+const RECORD_LIMIT = 4 * 1024 * 1024 + 1024;
+const PAGE = 500;
+const KEEP_AT_ONCE = 1000;
+const HEAL_BYTES = 8 * 1024 * 1024;
+
+export interface HttpRemoteOptions extends Partial<ClientOptions> {
+  readonly url: string;
+  readonly patience?: Partial<Patience>;
+}
+
+/** The Remote seam over HTTP (SPEC 16). Binary bodies, JSON and errors are capped and parsed strictly; see HttpClient. */
+export class HttpRemote implements Remote {
+  readonly #client: HttpClient;
+  readonly #patience: Patience;
+
+  /** @throws AgentError `plain-http` */
+  constructor(options: HttpRemoteOptions) {
+    const { url, patience, runId = randomBytes(8).toString('hex'), ...client } = options;
+    this.#client = new HttpClient(url, { runId, ...client });
+    this.#patience = { ...PATIENCE, ...patience };
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  /**
+   * Enrols this computer with a single-use code; the one call without a token.
+   * @throws AgentError `code-refused`
+   */
+  async enrol(code: string, name: string): Promise<Enrolment> {
+    // tried once only: a code is spent by its first use, so a lost answer must not turn into "code refused" unexplained
+    const answer = await this.#once(json('POST', '/v1/devices', { code, name }));
+    return reading(answer, (fields) => ({
+      deviceId: asDeviceId(fields.text('deviceId')),
+      token: fields.text('token'),
+      number: harmless(fields.text('number')),
+      serverId: fields.text('serverId'),
+      receiptKeys: fields.list('receiptKeys', (item) => receiptKey(item)),
+      subscription: subscription(fields.object('subscription')),
+      vault: fields.text('vault') === 'none' ? 'none' : 'exists',
+    }));
+  }
+
+  async account(): Promise<Account> {
+    return reading(await this.#call({ method: 'GET', path: '/v1/account', limit: JSON_LIMIT }), accountOf);
+  }
+
+  async seen(refs: readonly MandateRef[]): Promise<void> {
+    await this.#call(json('POST', '/v1/seen', { mandateRefs: refs }));
+  }
+
+  async vault(): Promise<RemoteVault | undefined> {
+    const answer = await this.#try({ method: 'GET', path: '/v1/vault', limit: JSON_LIMIT }, (refused) =>
+      problemOf(refused).code === 'vault-none' ? 'accept' : undefined,
+    );
+    if (answer.status === 404) return undefined;
+    return reading(answer, (fields) => ({
+      vaultId: asVaultId(fields.text('vaultId')),
+      header: fromBase64(fields.text('header')),
+      share: fromBase64(fields.text('share')),
+      challenge: fromBase64(fields.text('challenge')),
+      head: fields.integer('head'),
+    }));
+  }
+
+  async prove(signature: Uint8Array): Promise<void> {
+    await this.#call(json('POST', '/v1/devices/self/proof', { signature: toBase64(signature) }));
+  }
+
+  async putPack(id: PackId, body: Uint8Array, signal?: AbortSignal): Promise<'stored' | 'existed'> {
+    const answer = await this.#call({
+      method: 'PUT',
+      path: `/v1/packs/${id}`,
+      headers: BINARY,
+      body,
+      limit: JSON_LIMIT,
+      signal,
+    });
+    return answer.status === 201 ? 'stored' : 'existed';
+  }
+
+  getPack(id: PackId, into: (length: number) => Uint8Array, signal?: AbortSignal): Promise<Uint8Array> {
+    return downloadPack(this.#client, this.#patience, id, into, signal);
+  }
+
+  async hasPack(id: PackId): Promise<boolean> {
+    const answer = await this.#try({ method: 'HEAD', path: `/v1/packs/${id}`, limit: JSON_LIMIT }, (refused) =>
+      refused.status === 404 ? 'accept' : undefined,
+    );
+    return answer.status !== 404;
+  }
+
+  async keepPacks(ids: readonly PackId[]): Promise<PackId[]> {
+    const missing: PackId[] = [];
+    for (let at = 0; at < ids.length; at += KEEP_AT_ONCE) {
+      const packIds = ids.slice(at, at + KEEP_AT_ONCE);
+      const answer = await this.#call(json('POST', '/v1/packs/keep', { packIds }));
+      missing.push(...reading(answer, (fields) => fields.list('missing', packIdOf)));
+    }
+    return missing;
+  }
+
+  async append(request: Uint8Array): Promise<{ seq: number; receipt: Uint8Array }> {
+    const exchange = { ...binary('POST', '/v1/journal', request), limit: JSON_LIMIT };
+    const answer = await this.#try(exchange, (refused) => refusalOf(refused));
+    crashPoint('commit-sent');
+    return reading(answer, (fields) => ({ seq: fields.integer('seq'), receipt: fromBase64(fields.text('receipt')) }));
+  }
+
+  async *journal(after: number): AsyncIterable<RawFrame> {
+    for (let from = after; ; ) {
+      const path = `/v1/journal?after=${from}&limit=${PAGE}`;
+      const answer = await this.#call({ method: 'GET', path, limit: PAGE_LIMIT });
+      const frames = parseFrames(binaryOf(answer));
+      yield* frames;
+      from += frames.length;
+      const head = Number(answer.header('safe-head'));
+      // the header only saves a last empty page: what counts is what the frames say
+      if (frames.length === 0 || (Number.isSafeInteger(head) && from >= head)) return;
+    }
+  }
+
+  async record(id: SnapshotId): Promise<Uint8Array> {
+    return binaryOf(await this.#call({ method: 'GET', path: `/v1/records/${id}`, limit: RECORD_LIMIT }));
+  }
+
+  async heal(frames: Uint8Array): Promise<void> {
+    if (frames.length > HEAL_BYTES) throw new AgentError('unexpected', 'too many heal frames at once');
+    await this.#call({ ...binary('POST', '/v1/journal/heal', frames), limit: JSON_LIMIT });
+  }
+
+  async devices(): Promise<Device[]> {
+    const answer = await this.#call({ method: 'GET', path: '/v1/devices', limit: JSON_LIMIT });
+    return reading(answer, (fields) => fields.list('devices', deviceOf));
+  }
+
+  #call(exchange: Exchange): Promise<Answer> {
+    return this.#try(exchange, () => undefined);
+  }
+
+  /** Exchanges with patience; `refused` may accept a refusal as an answer or name its own error. */
+  #try(exchange: Exchange, refused: (answer: Answer) => Error | 'accept' | undefined): Promise<Answer> {
+    return retrying(() => this.#once(exchange, refused), this.#patience, exchange.signal);
+  }
+
+  async #once(
+    exchange: Exchange,
+    refused: (answer: Answer) => Error | 'accept' | undefined = () => undefined,
+  ): Promise<Answer> {
+    const answer = await this.#client.exchange(exchange);
+    if (answer.status >= 200 && answer.status < 300) return answer;
+    const verdict = refused(answer);
+    if (verdict === 'accept') return answer;
+    throw verdict ?? failureOf(answer);
+  }
+}
+
+const BINARY = { 'content-type': 'application/octet-stream' };
+
+function json(method: 'POST', path: string, value: unknown): Exchange {
+  const body = Buffer.from(JSON.stringify(value), 'utf8');
+  return { method, path, headers: { 'content-type': 'application/json' }, body, limit: JSON_LIMIT };
+}
+
+function binary(method: 'POST', path: string, body: Uint8Array): Exchange {
+  return { method, path, headers: BINARY, body, limit: JSON_LIMIT };
+}
+
+function refusalOf(answer: Answer): Error | undefined {
+  const problem = problemOf(answer);
+  try {
+    if (problem.code === 'stale-head') return new StaleHead(headOf(problem.facts));
+    if (problem.code === 'missing-packs') return new MissingPacks(problem.facts.list('missingPacks', packIdOf));
+  } catch (error) {
+    return notASafe(error instanceof Error ? harmless(error.message) : 'malformed');
+  }
+  return undefined;
+}
