@@ -35,9 +35,13 @@ export function problemHeaders(error: ServerError): Record<string, string> {
   return headers;
 }
 
+/** How long a connection stays open after a refusal whose request was not read to its end, ms. */
+const LINGER = 1000;
+
 /**
- * Sends an error as problem+json. When the request's body was not read to its end the connection is closed after the
- * answer: reading on would let a refused upload cost its full length.
+ * Sends an error as problem+json. When the request's body was not read to its end the connection closes after the
+ * answer, since reading on would let a refused upload cost its full length; but not at once, or the reset that unread
+ * bytes cause could overtake the answer.
  */
 export function sendProblem(res: Response, error: ServerError): void {
   if (res.headersSent) {
@@ -48,6 +52,14 @@ export function sendProblem(res: Response, error: ServerError): void {
   res.status(error.status);
   for (const [name, value] of Object.entries(problemHeaders(error))) res.setHeader(name, value);
   res.setHeader('content-length', body.length);
-  if (!res.req.complete) res.setHeader('connection', 'close');
-  res.end(res.req.method === 'HEAD' ? undefined : body);
+  const sent = res.req.method === 'HEAD' ? Buffer.alloc(0) : body;
+  if (res.req.complete) {
+    res.end(sent);
+    return;
+  }
+  res.setHeader('connection', 'close');
+  res.flushHeaders();
+  res.write(sent);
+  const timer = setTimeout(() => res.end(), LINGER);
+  res.once('close', () => clearTimeout(timer));
 }

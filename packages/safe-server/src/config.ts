@@ -1,0 +1,147 @@
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import { OperatorError } from './errors.ts';
+
+const positive = z.coerce.number().int().positive();
+const LISTEN = /^(\[[0-9a-fA-F:.]+\]|[^\s:[\]]+):(\d{1,5})$/;
+
+/** Every setting, with its default; flags, `SAFE_*` variables and the file use the same names. */
+const ConfigSchema = z.strictObject({
+  dataDir: z.string().min(1).default('./safe-data'),
+  /** HOST:PORT; port 0 takes a free one. */
+  listen: z.string().regex(LISTEN, 'HOST:PORT').refine(isPort, 'HOST:PORT').default('127.0.0.1:8787'),
+  keys: z.string().min(1).optional(),
+  database: z.string().min(1).optional(),
+  blobs: z.string().min(1).optional(),
+  logFile: z.string().min(1).optional(),
+  logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
+  /** How many proxies in front append to X-Forwarded-For; a number, since "trust all" lets anybody choose an address (TN-25). */
+  trustProxy: z.coerce.number().int().min(0).max(10).default(0),
+  graceDays: z.coerce.number().int().min(0).max(365).default(14),
+  readOnlyMonths: z.coerce.number().int().min(0).max(120).default(12),
+  noticeDays: z.coerce.number().int().min(90).max(3650).default(90),
+  codeDays: positive.max(365).default(7),
+  drainSeconds: z.coerce.number().int().min(0).max(3600).default(30),
+  /** Seconds within which a request's headers must arrive. */
+  headerSeconds: positive.max(120).default(15),
+  /** A transfer slower than `minBytesPerSecond` over so many seconds is given up. */
+  stallSeconds: positive.max(600).default(30),
+  minBytesPerSecond: positive.max(100_000).default(1024),
+  deviceTransfers: positive.max(1000).default(32),
+  processTransfers: positive.max(100_000).default(256),
+});
+type Settings = z.infer<typeof ConfigSchema>;
+type SettingName = keyof Settings;
+
+/** The validated, frozen configuration of a process. */
+export interface Config {
+  readonly dataDir: string;
+  readonly host: string;
+  readonly port: number;
+  /** The key ring file, outside `dataDir`. */
+  readonly keysFile: string;
+  /** The SQLite file. */
+  readonly databaseFile: string;
+  /** The folder of the blob store. */
+  readonly blobsDir: string;
+  readonly logFile: string | undefined;
+  readonly logLevel: string;
+  readonly trustProxy: number;
+  readonly durations: { readonly graceDays: number; readonly readOnlyMonths: number; readonly noticeDays: number };
+  readonly codeDays: number;
+  readonly drainSeconds: number;
+  readonly headerSeconds: number;
+  readonly pace: { readonly windowSeconds: number; readonly minBytesPerSecond: number };
+  readonly transfers: { readonly perDevice: number; readonly perProcess: number };
+}
+
+/** Names of all settings, for the command line. */
+export const SETTINGS = Object.keys(ConfigSchema.shape) as SettingName[];
+
+/**
+ * Reads the configuration once: flags, then `SAFE_*`, then the JSON file of `--config`, then the defaults.
+ *
+ * @throws OperatorError `config.*` naming the setting, never its value
+ */
+export async function loadConfig(
+  flags: Readonly<Record<string, unknown>>,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Config> {
+  const file = flags['config'] ?? env['SAFE_CONFIG'];
+  const fromFile = typeof file === 'string' ? await readConfigFile(file) : {};
+  const merged: Record<string, unknown> = { ...fromFile };
+  for (const name of SETTINGS) {
+    const value = flags[name] ?? env[envName(name)];
+    if (value !== undefined) merged[name] = value;
+  }
+  const parsed = ConfigSchema.safeParse(merged);
+  if (!parsed.success) {
+    const { path, message } = parsed.error.issues[0] ?? { path: [], message: '' };
+    throw new OperatorError('config.invalid', { setting: path.join('.') || '--config', reason: message });
+  }
+  return freeze(parsed.data);
+}
+
+/** `dataDir` → `SAFE_DATA_DIR`. */
+export function envName(setting: string): string {
+  return `SAFE_${setting.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase()}`;
+}
+
+async function readConfigFile(file: string): Promise<Record<string, unknown>> {
+  try {
+    const content: unknown = JSON.parse(await readFile(file, 'utf8'));
+    if (typeof content === 'object' && content !== null && !Array.isArray(content))
+      return content as Record<string, unknown>;
+    throw new TypeError('not an object');
+  } catch (cause) {
+    throw new OperatorError('config.file', { file }, 2, { cause });
+  }
+}
+
+function isPort(listen: string): boolean {
+  return Number(LISTEN.exec(listen)?.[2]) <= 65_535;
+}
+
+function freeze(settings: Settings): Config {
+  const [, host = '', port = ''] = LISTEN.exec(settings.listen) ?? [];
+  const dataDir = resolve(settings.dataDir);
+  const keysFile = resolve(settings.keys ?? `${dataDir}.keys.json`);
+  // whoever copies or loses the data folder must not copy or lose the keys to it in the same go
+  if (keysFile.startsWith(`${dataDir}/`) || keysFile.startsWith(`${dataDir}\\`))
+    throw new OperatorError('config.keys-inside', { file: keysFile });
+  return Object.freeze({
+    dataDir,
+    host: host.replace(/^\[|\]$/g, ''),
+    port: Number(port),
+    keysFile,
+    databaseFile: place(settings.database, 'sqlite:', 'database', resolve(dataDir, 'safe.sqlite')),
+    blobsDir: place(settings.blobs, 'file:', 'blobs', resolve(dataDir, 'blobs')),
+    logFile: settings.logFile,
+    logLevel: settings.logLevel,
+    trustProxy: settings.trustProxy,
+    durations: Object.freeze({
+      graceDays: settings.graceDays,
+      readOnlyMonths: settings.readOnlyMonths,
+      noticeDays: settings.noticeDays,
+    }),
+    codeDays: settings.codeDays,
+    drainSeconds: settings.drainSeconds,
+    headerSeconds: settings.headerSeconds,
+    pace: Object.freeze({ windowSeconds: settings.stallSeconds, minBytesPerSecond: settings.minBytesPerSecond }),
+    transfers: Object.freeze({ perDevice: settings.deviceTransfers, perProcess: settings.processTransfers }),
+  });
+}
+
+/** `sqlite:FILE` or `file:DIR`; anything else is a store that this version does not have. */
+function place(url: string | undefined, scheme: string, setting: string, fallback: string): string {
+  if (url === undefined) return fallback;
+  if (!url.startsWith(scheme) || url.length === scheme.length || url.startsWith(`${scheme}//`))
+    throw new OperatorError('config.store', { setting, supported: `${scheme}…` });
+  return resolve(url.slice(scheme.length));
+}
+
+/** The configuration as `config show` prints it. Secrets appear only as `[set]`; today no setting holds one. */
+export function showConfig(config: Config): Record<string, unknown> {
+  return { ...config, logFile: config.logFile ?? null };
+}

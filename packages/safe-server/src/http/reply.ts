@@ -1,0 +1,50 @@
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { Response } from 'express';
+import { ServerError } from '../errors.ts';
+import type { Reply } from './route.ts';
+import { type Pace, watchPace } from './watchdog.ts';
+
+/** Sends what a handler returned. A HEAD request gets the headers only. */
+export async function sendReply(res: Response, reply: Reply, pace: Pace): Promise<void> {
+  res.status(reply.status);
+  if (!res.hasHeader('cache-control')) res.setHeader('cache-control', 'no-store');
+  for (const [name, value] of Object.entries(reply.headers ?? {})) res.setHeader(name, value);
+  if ('empty' in reply) res.end();
+  else if ('json' in reply) sendBytes(res, 'application/json', Buffer.from(JSON.stringify(reply.json)));
+  else if ('bytes' in reply) sendBytes(res, reply.type ?? 'application/octet-stream', reply.bytes);
+  else await sendStream(res, reply.stream, reply.length, pace);
+}
+
+function sendBytes(res: Response, type: string, bytes: Uint8Array): void {
+  if (!res.hasHeader('content-type')) res.setHeader('content-type', type);
+  res.setHeader('content-length', bytes.length);
+  res.end(res.req.method === 'HEAD' ? undefined : bytes);
+}
+
+/**
+ * Pipes a stream; a client that reads slower than `pace` loses its connection, so that it cannot hold a file and a
+ * place open for ever.
+ */
+async function sendStream(res: Response, stream: Readable, length: number, pace: Pace): Promise<void> {
+  if (!res.hasHeader('content-type')) res.setHeader('content-type', 'application/octet-stream');
+  res.setHeader('content-length', length);
+  if (res.req.method === 'HEAD') {
+    stream.destroy();
+    res.end();
+    return;
+  }
+  const { socket } = res;
+  // bytes that wait in our own buffer have not reached anybody
+  const delivered = () => (socket === null ? 0 : socket.bytesWritten - socket.writableLength);
+  const watch = watchPace(delivered, pace);
+  watch.expired.catch(() => stream.destroy(new ServerError('timeout')));
+  try {
+    await pipeline(stream, res);
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    if (code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error; // that one: the client went away, nothing is left to answer
+  } finally {
+    watch.stop();
+  }
+}
