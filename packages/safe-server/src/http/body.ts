@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
+import { BINARY_TYPE, MAX_JSON_BYTES } from '@cresus-safe/protocol/http';
 import { ServerError } from '../errors.ts';
 import type { BodySpec, UploadBody } from './route.ts';
 import { parseStrictJson } from './strict-json.ts';
 import { type Pace, watchPace } from './watchdog.ts';
 
-const MAX_JSON = 64 * 1024;
 const unzip = promisify(gunzip);
 
 /** Requests that said `Expect: 100-continue`; the go-ahead is sent when a handler starts to read, not before. */
@@ -21,7 +21,7 @@ export function deferContinue(req: IncomingMessage, res: ServerResponse): void {
  * Checks the headers of a body and reads it as its route wants it.
  *
  * @returns parsed JSON (not yet validated), bytes, or an UploadBody
- * @throws ServerError `unsupported-media-type`, `too-large`, `bad-json`, `timeout`, `bad-request`
+ * @throws ServerError `unsupported-media-type`, `too-large`, `malformed-json`, `timeout`, `invalid`
  */
 export async function readBody(
   req: IncomingMessage,
@@ -29,11 +29,11 @@ export async function readBody(
   pace: Pace,
 ): Promise<unknown> {
   if (spec === undefined) return undefined;
-  checkType(req, spec.kind === 'json' ? 'application/json' : 'application/octet-stream');
+  checkType(req, spec.kind === 'json' ? 'application/json' : BINARY_TYPE);
   const zipped = checkEncoding(req, spec.kind === 'json');
-  const maxBytes = spec.maxBytes ?? MAX_JSON;
+  const maxBytes = spec.maxBytes ?? MAX_JSON_BYTES;
   const length = contentLength(req);
-  if (length !== undefined && length > maxBytes) throw new ServerError('too-large', { maxBytes });
+  if (length !== undefined && length > maxBytes) throw new ServerError('too-large', { limit: maxBytes });
   const chunks = readChunks(req, maxBytes, pace);
   if (spec.kind === 'stream') return { length, chunks } satisfies UploadBody;
   const bytes = await gather(chunks);
@@ -81,12 +81,12 @@ async function* readChunks(req: IncomingMessage, maxBytes: number, pace: Pace): 
       asking = false;
       if (done) return;
       received += value.length;
-      if (received > maxBytes) throw new ServerError('too-large', { maxBytes });
+      if (received > maxBytes) throw new ServerError('too-large', { limit: maxBytes });
       yield value;
     }
   } catch (error) {
     if (error instanceof ServerError) throw error;
-    throw new ServerError('bad-request', { detail: 'The body ended early' }, { cause: error });
+    throw new ServerError('invalid', { detail: 'The body ended early' }, { cause: error });
   } finally {
     watch.stop();
     if (!req.complete) req.pause();
@@ -103,8 +103,9 @@ async function inflate(bytes: Buffer, maxBytes: number): Promise<Buffer> {
   try {
     return await unzip(bytes, { maxOutputLength: maxBytes });
   } catch (cause) {
-    if ((cause as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE') throw new ServerError('too-large', { maxBytes });
-    throw new ServerError('bad-request', { detail: 'The body is not well compressed' }, { cause });
+    if ((cause as { code?: unknown }).code === 'ERR_BUFFER_TOO_LARGE')
+      throw new ServerError('too-large', { limit: maxBytes });
+    throw new ServerError('invalid', { detail: 'The body is not well compressed' }, { cause });
   }
 }
 
@@ -112,6 +113,6 @@ function decodeText(bytes: Buffer): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {
-    throw new ServerError('bad-json', { detail: 'The body is not UTF-8' }, { cause });
+    throw new ServerError('malformed-json', { detail: 'The body is not UTF-8' }, { cause });
   }
 }

@@ -55,7 +55,7 @@ async function serve(
   res.locals['route'] = route.path;
   const device = await authorise(route.access, req.headers.authorization, deps.authenticate);
   res.locals['device'] = device?.deviceId;
-  const params = validate(route.params, { ...req.params }, 'bad-request');
+  const params = validate(route.params, { ...req.params });
   const query = validate(route.query ?? NO_QUERY, parseQuery(req.url));
   const leave = route.transfer && device !== undefined ? deps.transfers.enter(device.deviceId) : undefined;
   if (leave !== undefined) res.once('close', leave);

@@ -69,10 +69,10 @@ export function guard(lifecycle: Lifecycle): RequestHandler {
       res.setHeader('connection', 'close');
       throw new ServerError('draining', { retryAfter: 5 });
     }
-    if (req.rawHeaders.length / 2 > MAX_HEADERS) throw new ServerError('headers-too-large');
+    if (req.rawHeaders.length / 2 > MAX_HEADERS) throw new ServerError('header-too-large');
     if (req.url.length > MAX_URL) throw new ServerError('uri-too-long');
     if (req.headers.host === undefined && req.httpVersion === '1.1')
-      throw new ServerError('bad-request', { detail: 'The Host header is missing' });
+      throw new ServerError('invalid', { detail: 'The Host header is missing' });
     if (!METHODS.has(req.method)) {
       res.setHeader('allow', [...METHODS].join(', '));
       throw new ServerError('method-not-allowed');

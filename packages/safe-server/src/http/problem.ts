@@ -1,8 +1,6 @@
+import { PROBLEM_TYPE, problemBody } from '@cresus-safe/protocol/http';
 import type { Response } from 'express';
-import { ERRORS, ServerError } from '../errors.ts';
-
-/** Base of the `type` member; the part after it is the code, so that the address is stable and says something. */
-const TYPE_BASE = 'urn:cresus-safe:problem:';
+import { ServerError } from '../errors.ts';
 
 /**
  * Whatever was thrown, as a ServerError: errors of Express, of URL decoding and of the socket carry a status; anything
@@ -10,25 +8,24 @@ const TYPE_BASE = 'urn:cresus-safe:problem:';
  */
 export function toServerError(error: unknown): ServerError {
   if (error instanceof ServerError) return error;
-  if (error instanceof URIError) return new ServerError('bad-request', { detail: 'The address is not well encoded' });
+  if (error instanceof URIError) return new ServerError('invalid', { detail: 'The address is not well encoded' });
   const { code, status } = (error ?? {}) as { code?: unknown; status?: unknown };
   if (code === 'SQLITE_BUSY' || code === 'SQLITE_LOCKED')
     return new ServerError('busy', { retryAfter: 1 }, { cause: error });
   if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'SQLITE_FULL')
     return new ServerError('storage-full', { retryAfter: 60 }, { cause: error });
-  if (status === 400) return new ServerError('bad-request', {}, { cause: error });
+  if (status === 400) return new ServerError('invalid', {}, { cause: error });
   return new ServerError('internal', {}, { cause: error });
 }
 
-/** The RFC 9457 document of an error. Facts come last but cannot replace the members that the RFC defines. */
+/** The RFC 9457 document of an error. */
 export function problemDocument(error: ServerError): Record<string, unknown> {
-  const { title } = ERRORS[error.code];
-  return { ...error.facts, type: `${TYPE_BASE}${error.code}`, title, status: error.status, code: error.code };
+  return problemBody(error.code, error.facts);
 }
 
 /** The headers that belong to an error's answer, beside its body. */
 export function problemHeaders(error: ServerError): Record<string, string> {
-  const headers: Record<string, string> = { 'content-type': 'application/problem+json', 'cache-control': 'no-store' };
+  const headers: Record<string, string> = { 'content-type': PROBLEM_TYPE, 'cache-control': 'no-store' };
   if (error.facts.retryAfter !== undefined)
     headers['retry-after'] = String(Math.max(1, Math.ceil(error.facts.retryAfter)));
   if (error.status === 401) headers['www-authenticate'] = 'Bearer realm="cresus-safe"';

@@ -1,8 +1,9 @@
 import type { Readable } from 'node:stream';
+import type { ProblemCode } from '@cresus-safe/protocol/http';
 import type { Request, Response } from 'express';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
-import { type ErrorCode, ServerError } from '../errors.ts';
+import { ServerError } from '../errors.ts';
 
 /** Rights of a device token. `forget` is only ever granted for minutes, by an elevation. */
 export type Right = 'read' | 'append' | 'forget';
@@ -85,7 +86,7 @@ interface RouteFacts<P, Q, B> {
   readonly body?: BodySpec<B>;
   readonly answers: Readonly<Record<number, AnswerSpec>>;
   /** Codes this route adds to those that every route can answer. */
-  readonly errors?: readonly ErrorCode[];
+  readonly errors?: readonly ProblemCode[];
   /** Counts against the caps of concurrent transfers per device and per process. */
   readonly transfer?: boolean;
   /** Data access that the audit log names so: one row per device, operation and run. */

@@ -1,6 +1,7 @@
 import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { ERRORS, ServerError } from '../errors.ts';
+import { PROBLEMS } from '@cresus-safe/protocol/http';
+import { ServerError } from '../errors.ts';
 import { deferContinue } from './body.ts';
 import { problemDocument, problemHeaders } from './problem.ts';
 
@@ -55,7 +56,7 @@ function errorOf(code: string | undefined): ServerError | undefined {
     case 'EPIPE':
       return undefined;
     case 'HPE_HEADER_OVERFLOW':
-      return new ServerError('headers-too-large');
+      return new ServerError('header-too-large');
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return new ServerError('too-large');
     case 'HPE_INVALID_METHOD':
@@ -63,7 +64,7 @@ function errorOf(code: string | undefined): ServerError | undefined {
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return new ServerError('timeout');
     default:
-      return new ServerError('bad-request', { detail: 'This is not well-formed HTTP/1.1' });
+      return new ServerError('invalid', { detail: 'This is not well-formed HTTP/1.1' });
   }
 }
 
@@ -81,7 +82,7 @@ function answerRaw(socket: Duplex, error: ServerError | undefined, tooLate: bool
     connection: 'close',
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
-  socket.end(`HTTP/1.1 ${error.status} ${ERRORS[error.code].title}\r\n${lines.join('\r\n')}\r\n\r\n${body}`, () =>
+  socket.end(`HTTP/1.1 ${error.status} ${PROBLEMS[error.code].title}\r\n${lines.join('\r\n')}\r\n\r\n${body}`, () =>
     socket.destroy(),
   );
 }

@@ -8,14 +8,14 @@ const FORBIDDEN = new Set(['__proto__', 'constructor', 'prototype']);
  * Parses JSON that came from outside: an object or array at the top, at most 32 levels, no key twice in one object
  * (two parsers would see two different messages), no key that reaches a prototype.
  *
- * @throws ServerError `bad-json`
+ * @throws ServerError `malformed-json`
  */
 export function parseStrictJson(text: string): unknown {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (cause) {
-    throw new ServerError('bad-json', { detail: 'The body is not JSON' }, { cause });
+    throw new ServerError('malformed-json', { detail: 'The body is not JSON' }, { cause });
   }
   if (typeof value !== 'object' || value === null) throw refuse('The body must be a JSON object');
   scan(text);
@@ -67,5 +67,5 @@ function addKey(keys: Set<string> | undefined, key: string): void {
 }
 
 function refuse(detail: string): ServerError {
-  return new ServerError('bad-json', { detail });
+  return new ServerError('malformed-json', { detail });
 }
