@@ -1,30 +1,23 @@
 import { randomBytes } from 'node:crypto';
-import {
-  asDeviceId,
-  asPackId,
-  asVaultId,
-  type DeviceId,
-  type MandateRef,
-  type PackId,
-  type SnapshotId,
-} from '@cresus-safe/protocol';
+import type { MandateRef, PackId, SnapshotId } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
 import { crashPoint } from '../local/crash.ts';
-import { type Shape, shape } from '../local/shape.ts';
+import {
+  accountOf,
+  appendedOf,
+  deviceOf,
+  enrolmentOf,
+  framesOf,
+  packIdOf,
+  reading,
+  refusedAppend,
+  toBase64,
+  vaultOf,
+} from './http-answers.ts';
 import { type Answer, type ClientOptions, type Exchange, HttpClient } from './http-client.ts';
 import { downloadPack } from './http-download.ts';
-import { binaryOf, failureOf, harmless, jsonOf, notASafe, problemOf, requireBinary } from './http-errors.ts';
-import { parseFrames } from './raw-frames.ts';
-import {
-  type Account,
-  type Device,
-  type Enrolment,
-  MissingPacks,
-  type RawFrame,
-  type Remote,
-  type RemoteVault,
-  StaleHead,
-} from './remote.ts';
+import { binaryOf, failureOf, problemOf } from './http-errors.ts';
+import type { Account, Device, Enrolment, RawFrame, Remote, RemoteVault } from './remote.ts';
 import { PATIENCE, type Patience, retrying } from './retry.ts';
 
 const JSON_LIMIT = 1024 * 1024;
@@ -62,15 +55,7 @@ export class HttpRemote implements Remote {
   async enrol(code: string, name: string): Promise<Enrolment> {
     // tried once only: a code is spent by its first use, so a lost answer must not turn into "code refused" unexplained
     const answer = await this.#once(json('POST', '/v1/devices', { code, name }));
-    return reading(answer, (fields) => ({
-      deviceId: asDeviceId(fields.text('deviceId')),
-      token: fields.text('token'),
-      number: harmless(fields.text('number')),
-      serverId: fields.text('serverId'),
-      receiptKeys: fields.list('receiptKeys', (item) => receiptKey(item)),
-      subscription: subscription(fields.object('subscription')),
-      vault: fields.text('vault') === 'none' ? 'none' : 'exists',
-    }));
+    return reading(answer, enrolmentOf);
   }
 
   async account(): Promise<Account> {
@@ -86,13 +71,7 @@ export class HttpRemote implements Remote {
       problemOf(refused).code === 'vault-none' ? 'accept' : undefined,
     );
     if (answer.status === 404) return undefined;
-    return reading(answer, (fields) => ({
-      vaultId: asVaultId(fields.text('vaultId')),
-      header: fromBase64(fields.text('header')),
-      share: fromBase64(fields.text('share')),
-      challenge: fromBase64(fields.text('challenge')),
-      head: fields.integer('head'),
-    }));
+    return reading(answer, vaultOf);
   }
 
   async prove(signature: Uint8Array): Promise<void> {
@@ -134,16 +113,16 @@ export class HttpRemote implements Remote {
 
   async append(request: Uint8Array): Promise<{ seq: number; receipt: Uint8Array }> {
     const exchange = { ...binary('POST', '/v1/journal', request), limit: JSON_LIMIT };
-    const answer = await this.#try(exchange, (refused) => refusalOf(refused));
+    const answer = await this.#try(exchange, refusedAppend);
     crashPoint('commit-sent');
-    return reading(answer, (fields) => ({ seq: fields.integer('seq'), receipt: fromBase64(fields.text('receipt')) }));
+    return reading(answer, appendedOf);
   }
 
   async *journal(after: number): AsyncIterable<RawFrame> {
     for (let from = after; ; ) {
       const path = `/v1/journal?after=${from}&limit=${PAGE}`;
       const answer = await this.#call({ method: 'GET', path, limit: PAGE_LIMIT });
-      const frames = parseFrames(binaryOf(answer));
+      const frames = framesOf(binaryOf(answer));
       yield* frames;
       from += frames.length;
       const head = Number(answer.header('safe-head'));
@@ -196,15 +175,4 @@ function json(method: 'POST', path: string, value: unknown): Exchange {
 
 function binary(method: 'POST', path: string, body: Uint8Array): Exchange {
   return { method, path, headers: BINARY, body, limit: JSON_LIMIT };
-}
-
-function refusalOf(answer: Answer): Error | undefined {
-  const problem = problemOf(answer);
-  try {
-    if (problem.code === 'stale-head') return new StaleHead(headOf(problem.facts));
-    if (problem.code === 'missing-packs') return new MissingPacks(problem.facts.list('missingPacks', packIdOf));
-  } catch (error) {
-    return notASafe(error instanceof Error ? harmless(error.message) : 'malformed');
-  }
-  return undefined;
 }

@@ -38,7 +38,17 @@ import {
   type Remote,
   type RemoteVault,
   StaleHead,
+  type Subscription,
 } from './remote.ts';
+
+const SUBSCRIPTION: Subscription = {
+  state: 'active',
+  expiresOn: '2050-12-31',
+  graceUntil: '2051-01-14',
+  readOnlyUntil: '2052-01-14',
+  maySend: true,
+  mayRestore: true,
+};
 
 interface Stored {
   readonly request: JournalRequest;
@@ -132,15 +142,18 @@ export class MemoryServer {
       deviceState: this.#devices.get(deviceId)?.state ?? 'pending',
       receiptKeys: this.receiptKeys,
       serverTime: this.clock(),
-      subscription: { state: 'active', expiresOn: '2050-12-31', maySend: true, mayRestore: true },
-      quota: { bytes: 50e9, used },
+      subscription: SUBSCRIPTION,
+      quota: { bytes: 50e9, usedBytes: used },
+      retentionDays: 30,
       vault: this.journal.length === 0 ? 'none' : 'exists',
       head: this.journal.length,
     };
   }
 
-  devices(): Device[] {
-    return [...this.#devices].map(([deviceId, device]) => ({ deviceId, ...device, createdAt: 0, lastSeenAt: null }));
+  devices(asking: DeviceId): Device[] {
+    return [...this.#devices].map(([deviceId, device]) => {
+      return { deviceId, ...device, createdAt: 0, lastSeenAt: null, current: deviceId === asking };
+    });
   }
 
   prove(deviceId: DeviceId, signature: Uint8Array): void {
@@ -341,6 +354,6 @@ class MemoryRemote implements Remote {
 
   async devices(): Promise<Device[]> {
     await this.#enter('devices');
-    return this.#server.devices();
+    return this.#server.devices(this.#deviceId);
   }
 }

@@ -9,21 +9,28 @@ import type {
   VaultId,
 } from '@cresus-safe/protocol';
 
+/** The subscription as the server states it; it decides nothing here but what the user is told. */
+export interface Subscription {
+  readonly state: string;
+  readonly expiresOn: string;
+  readonly graceUntil: string;
+  readonly readOnlyUntil: string;
+  readonly maySend: boolean;
+  readonly mayRestore: boolean;
+}
+
 /** What `GET /v1/account` tells, after validation. Dates are calendar dates `yyyy-mm-dd`, times ms since 1970. */
 export interface Account {
   readonly number: string;
   readonly serverId: ServerId;
   readonly deviceId: DeviceId;
-  readonly deviceState: 'pending' | 'active';
+  readonly deviceState: string;
   readonly receiptKeys: readonly ReceiptKey[];
   readonly serverTime: number;
-  readonly subscription: {
-    readonly state: string;
-    readonly expiresOn: string;
-    readonly maySend: boolean;
-    readonly mayRestore: boolean;
-  };
-  readonly quota: { readonly bytes: number; readonly used: number };
+  readonly subscription: Subscription;
+  readonly quota: { readonly bytes: number; readonly usedBytes: number };
+  /** How long a forgotten snapshot can still be taken back, days. */
+  readonly retentionDays: number;
   readonly vault: 'none' | 'exists';
   /** Sequence number of the newest entry the server shows; 0 when there is none. */
   readonly head: number;
@@ -37,7 +44,7 @@ export interface Enrolment {
   readonly number: string;
   readonly serverId: ServerId;
   readonly receiptKeys: readonly ReceiptKey[];
-  readonly subscription: Account['subscription'];
+  readonly subscription: Subscription;
   readonly vault: 'none' | 'exists';
 }
 
@@ -55,6 +62,8 @@ export interface Device {
   readonly name: string;
   readonly state: string;
   readonly createdAt: number;
+  /** The device that asks. */
+  readonly current: boolean;
   readonly lastSeenAt: number | null;
 }
 
