@@ -12,6 +12,7 @@ interface ProblemKind {
 export const PROBLEMS = {
   invalid: { status: 400, title: 'The request is not valid' },
   'malformed-json': { status: 400, title: 'The body is not valid JSON' },
+  'bad-entry': { status: 400, title: 'The journal entry is not acceptable' },
   unauthorized: { status: 401, title: 'No valid device token' },
   'subscription-expired': { status: 402, title: 'The subscription does not allow this' },
   suspended: { status: 402, title: 'The subscription is suspended' },
@@ -24,6 +25,7 @@ export const PROBLEMS = {
   'code-refused': { status: 404, title: 'The code is unknown, used or expired' },
   'method-not-allowed': { status: 405, title: 'The method is not allowed here' },
   timeout: { status: 408, title: 'The request came too slowly' },
+  conflict: { status: 409, title: 'This does not fit what is stored' },
   'stale-head': { status: 409, title: 'The entry does not extend the head of the journal' },
   'seq-taken': { status: 409, title: 'Another entry has this sequence number' },
   'missing-packs': { status: 409, title: 'Listed packs are not stored' },

@@ -17,7 +17,8 @@ export interface Subscriber {
   /** The last day of the subscription, inclusive. */
   expiresOn: string;
   quotaBytes: number;
-  /** Until when `quotaBytes` holds; null: for good. */
+  /** Holds instead of `quotaBytes` through the day `quotaUntil`; both or neither. */
+  temporaryQuotaBytes: number | null;
   quotaUntil: string | null;
   suspended: boolean;
   /** The day of the dated deletion notice; null: none was sent, so nothing closes. */
@@ -79,6 +80,7 @@ export const SubscriberEntity = new EntitySchema<Subscriber>({
     language: { type: 'varchar', length: 2 },
     expiresOn: { type: 'varchar', length: 10, name: 'expires_on' },
     quotaBytes: { ...integer, name: 'quota_bytes' },
+    temporaryQuotaBytes: { ...integer, name: 'temporary_quota_bytes', nullable: true },
     quotaUntil: { type: 'varchar', length: 10, name: 'quota_until', nullable: true },
     suspended: { type: 'boolean' },
     noticeSentOn: { type: 'varchar', length: 10, name: 'notice_sent_on', nullable: true },
