@@ -33,7 +33,13 @@ export function sealRecord(
   random: Random = systemRandom,
 ): Uint8Array {
   checkContext(keys, generation, record, 'format');
-  const salted = new Writer(SALTED_BYTES).magic('CSRD').zero(3).u32(generation).bytes(idBytes(keys.ref)).zero(16).finish();
+  const salted = new Writer(SALTED_BYTES)
+    .magic('CSRD')
+    .zero(3)
+    .u32(generation)
+    .bytes(idBytes(keys.ref))
+    .zero(16)
+    .finish();
   const salt = random(32);
   const { key, commitment } = recordKeys(keys.recordKey(generation), salt, salted);
   const sealed = concat(salted, salt, commitment, seal(key, 0, encodeRecord(record)));

@@ -92,7 +92,10 @@ export function cutText(text: string, maxBytes: number): string {
  *
  * @throws ProtocolError `integrity` when it is of another entry or damaged, `format` when what was sealed is not a summary
  */
-export function openSummary(keys: VaultKeys, entry: Pick<Entry, 'kind' | 'vaultId' | 'mandateRef' | 'generation' | 'summary'>): Summary {
+export function openSummary(
+  keys: VaultKeys,
+  entry: Pick<Entry, 'kind' | 'vaultId' | 'mandateRef' | 'generation' | 'summary'>,
+): Summary {
   if (entry.summary.length !== SUMMARY_BYTES)
     throw new ProtocolError('format', `summary: ${entry.summary.length} bytes, not ${SUMMARY_BYTES}`);
   const salt = entry.summary.subarray(0, 32);
