@@ -25,7 +25,7 @@ export interface VaultRow {
 
 /**
  * `pending`: reserved, not yet known to be stored. `stored`. `condemned`: no snapshot uses it, to be removed; a commit
- * that names it makes it stored again. `deleting`: the object may go at any moment. `gone`: this id is used up.
+ * that names it makes it stored again. `deleting`: the object may go at any moment. `pack-gone`: this id is used up.
  */
 export type PackState = 'pending' | 'stored' | 'condemned' | 'deleting' | 'gone';
 
@@ -95,10 +95,10 @@ export interface MandateRow {
   lastSeenAt: number | null;
 }
 
-/** The one open challenge of a device, as its hash. */
+/** The one open challenge of a device: 32 bytes, no secret, but good for one proof only. */
 export interface ChallengeRow {
   deviceId: string;
-  challengeHash: string;
+  challenge: Buffer;
   expiresAt: number;
 }
 
@@ -196,7 +196,7 @@ export const ChallengeEntity = new EntitySchema<ChallengeRow>({
   tableName: 'challenge',
   columns: {
     deviceId: { ...id(32), primary: true, name: 'device_id' },
-    challengeHash: { ...id(64), name: 'challenge_hash' },
+    challenge: { type: 'blob' },
     expiresAt: { ...integer, name: 'expires_at' },
   },
 });

@@ -85,7 +85,7 @@ const UP = [
   )`,
   `CREATE TABLE challenge (
     device_id varchar(32) PRIMARY KEY NOT NULL REFERENCES device (device_id),
-    challenge_hash varchar(64) NOT NULL CHECK (${hex('challenge_hash', 64)}),
+    challenge blob NOT NULL CHECK (length(challenge) = 32),
     expires_at bigint NOT NULL
   )`,
   // the journal is a chain: what was appended stays, but for the note that the bucket has it too

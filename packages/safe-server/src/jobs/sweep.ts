@@ -1,0 +1,59 @@
+import { createHash } from 'node:crypto';
+import { LessThan } from 'typeorm';
+import { packKey } from '../blobs/keys.ts';
+import type { BlobStore } from '../blobs/store.ts';
+import type { Db } from '../db/unit-of-work.ts';
+import { PackEntity, type PackRow } from '../vaults/entities.ts';
+import { finishPack, releasePack } from '../vaults/pack-store.ts';
+
+/** What a sweep did. */
+export interface SweepResult {
+  readonly stored: number;
+  readonly released: number;
+}
+
+const AT_ONCE = 100;
+
+/**
+ * Settles reservations whose time is over: a crash between writing an object and noting it leaves a pending row (F-14).
+ * If the object is there and has the hash that is its name, the pack is stored; else the object goes and the bytes are
+ * given back. Two sweeps side by side, or an upload that ends meanwhile, do no harm: each step is checked in its own
+ * unit of work, and an object is created whole or not at all.
+ */
+export async function sweepPending(deps: { db: Db; blobs: BlobStore; clock: () => number }): Promise<SweepResult> {
+  const result = { stored: 0, released: 0 };
+  for (;;) {
+    const now = deps.clock();
+    const rows = await deps.db.read((manager) =>
+      manager.find(PackEntity, {
+        where: { state: 'pending', expiresAt: LessThan(now) },
+        order: { expiresAt: 'ASC' },
+        take: AT_ONCE,
+      }),
+    );
+    for (const row of rows) result[await settle(deps, row)] += 1;
+    if (rows.length < AT_ONCE) return result;
+  }
+}
+
+async function settle(
+  { db, blobs, clock }: { db: Db; blobs: BlobStore; clock: () => number },
+  row: PackRow,
+): Promise<'stored' | 'released'> {
+  const key = packKey(row.vaultId, row.packId);
+  if (await isWhole(blobs, key, row)) {
+    await db.write((manager) => finishPack(manager, row, clock()));
+    return 'stored';
+  }
+  await blobs.delete(key);
+  await db.write((manager) => releasePack(manager, row));
+  return 'released';
+}
+
+async function isWhole(blobs: BlobStore, key: string, row: PackRow): Promise<boolean> {
+  const read = await blobs.get(key);
+  if (read === undefined) return false;
+  const hash = createHash('sha256');
+  for await (const piece of read.body) hash.update(piece as Buffer);
+  return read.length === row.length && hash.digest('hex') === row.packId;
+}
