@@ -9,6 +9,7 @@ import {
   type Header,
   type HistoryFrame,
   headCode,
+  type LiveSnapshot,
   type MandateRef,
   NO_HASH,
   type Plan,
@@ -95,6 +96,26 @@ export class HistoryState {
     const state = new HistoryState();
     for (const step of this.steps.slice(0, seq)) state.apply(step);
     return state;
+  }
+
+  /** A copy that can go on without touching this one. */
+  branch(): HistoryState {
+    const copy = new HistoryState();
+    for (const step of this.steps) copy.steps.push(step);
+    copy.publicKeys.push(...this.publicKeys);
+    for (const [id, snapshot] of this.snapshots) copy.snapshots.set(id, snapshot);
+    copy.header = this.header;
+    copy.plan = this.plan;
+    copy.checkpoint = this.checkpoint;
+    return copy;
+  }
+
+  /** The snapshots that live, as a checkpoint lists them. */
+  liveSet(): LiveSnapshot[] {
+    const live = [...this.snapshots.values()].filter(({ forgottenAt }) => forgottenAt === undefined);
+    return live
+      .map(({ id, mandateRef, step, holdUntil }) => ({ snapshotId: id, seq: step.entry.seq, mandateRef, holdUntil }))
+      .toSorted((a, b) => a.seq - b.seq);
   }
 
   apply(step: Step): void {

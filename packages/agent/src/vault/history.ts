@@ -1,0 +1,108 @@
+import { join } from 'node:path';
+import { type MandateRef, planKeeps, type SnapshotId } from '@cresus-safe/protocol';
+import { appendLog, loadLog, rewriteLog } from './history-log.ts';
+import { HistoryState, type SnapshotState, type Step, type Warning } from './history-state.ts';
+import { type Trust, verifyStep } from './history-verify.ts';
+import type { RawFrame } from './remote.ts';
+
+const DAY_MS = 86_400_000;
+/** SPEC: a forgotten snapshot is purged no sooner than this after it was forgotten (and received). */
+const LOCK_DAYS = 30;
+
+/**
+ * The verified history of the vault: in memory, and durably in `history.log`. Nothing gets in but through `verifyStep`,
+ * and what is in is never taken out, except by an override that the vault key signed (`replace`).
+ */
+export class History {
+  readonly #path: string;
+  #state: HistoryState;
+
+  private constructor(path: string, state: HistoryState) {
+    this.#path = path;
+    this.#state = state;
+  }
+
+  /**
+   * Reads what this computer holds. Signatures were checked before they were written; the chain is checked again, and
+   * what no longer follows is dropped like a torn end, to be asked from the server again.
+   */
+  static load(dir: string, trust: Trust, warn: (warning: Warning) => void): History {
+    const path = join(dir, 'history.log');
+    const { frames, dropped } = loadLog(path);
+    const state = new HistoryState();
+    try {
+      for (const frame of frames) state.apply(verifyStep(state, frame, trust, false));
+    } catch {
+      // the log is rebuilt below from the part that holds together
+      rewriteLog(
+        path,
+        state.steps.map(({ raw }) => raw),
+      );
+    }
+    const lost = frames.length - state.seq;
+    if (lost > 0 || dropped > 0) warn({ code: 'history-repaired', params: { entries: state.seq } });
+    return new History(path, state);
+  }
+
+  get state(): HistoryState {
+    return this.#state;
+  }
+
+  get head(): Step | undefined {
+    return this.#state.head;
+  }
+
+  get seq(): number {
+    return this.#state.seq;
+  }
+
+  /** Verifies a frame as the next step and keeps it durably. */
+  accept(raw: RawFrame, trust: Trust): Step {
+    const step = verifyStep(this.#state, raw, trust);
+    this.keep([step]);
+    return step;
+  }
+
+  /** Keeps steps that were verified, one after the other, as the next ones; durable before they count. */
+  keep(steps: readonly Step[]): void {
+    appendLog(
+      this.#path,
+      steps.map(({ raw }) => raw),
+    );
+    for (const step of steps) this.#state.apply(step);
+  }
+
+  /** Puts another verified history in place of this one. */
+  replace(state: HistoryState): void {
+    rewriteLog(
+      this.#path,
+      state.steps.map(({ raw }) => raw),
+    );
+    this.#state = state;
+  }
+
+  /** Snapshots that are not forgotten, in the order of the journal. */
+  snapshots(ref?: MandateRef): SnapshotState[] {
+    return [...this.#state.snapshots.values()].filter(
+      ({ mandateRef, forgottenAt }) => forgottenAt === undefined && (ref === undefined || mandateRef === ref),
+    );
+  }
+
+  /**
+   * Whether the server may have let a snapshot go by `now` (ms, its own clock): forgotten and past the lock, or no
+   * longer kept by the plan. Anything else that is missing is an omission (SPEC 13).
+   */
+  mayBeGone(id: SnapshotId, now: number): boolean {
+    const snapshot = this.#state.snapshots.get(id);
+    if (snapshot === undefined) return true;
+    if (snapshot.forgottenAt !== undefined) return now > snapshot.forgottenAt + LOCK_DAYS * DAY_MS;
+    const kept = planKeeps(
+      this.#state.plan,
+      this.snapshots(snapshot.mandateRef).map(({ step, ...known }) => {
+        return { ...known, seq: step.entry.seq, receivedAt: step.receipt.time };
+      }),
+      now,
+    );
+    return !kept.has(id);
+  }
+}

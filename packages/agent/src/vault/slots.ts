@@ -1,0 +1,83 @@
+import { createHeader, type KdfParams, parseHeader, VaultKeys, withKit, withSecret } from '@cresus-safe/protocol';
+import { AgentError } from '../errors.ts';
+import { crashPoint } from '../local/crash.ts';
+import { ensureFolder } from '../local/files.ts';
+import { History } from './history.ts';
+import { readPin, strongerKdf, writePin } from './pin.ts';
+import { cached, cachedShare, keepHeader } from './unlock.ts';
+import { Vault, type VaultOptions } from './vault.ts';
+
+export interface CreateOptions extends Omit<VaultOptions, 'keys' | 'mode'> {
+  /** Normalised. */
+  readonly secret: Uint8Array;
+  readonly kdf?: KdfParams;
+}
+
+/**
+ * Makes the subscriber's vault: root, share and header are made here, and only what is sealed leaves the computer.
+ * Killed at any point, the vault either does not exist or opens with this secret.
+ * @throws AgentError `usage` when a vault exists, `vault-missing` when this computer knew one
+ */
+export async function createVault(options: CreateOptions): Promise<Vault> {
+  const { dir, remote, secret, kdf, server, warn } = options;
+  ensureFolder(dir);
+  const known = readPin(dir).pin !== undefined || cached(dir) !== undefined;
+  if ((await remote.vault()) !== undefined)
+    throw new AgentError('usage', 'a vault exists already', { key: 'error.vault-exists', hint: 'hint.vault-exists' });
+  if (known) throw new AgentError('vault-missing', 'the server says that there is no vault');
+  const keys = VaultKeys.create(options.random);
+  const trust = { vaultId: keys.vaultId, ...server };
+  const vault = new Vault({ ...options, keys }, trust, History.load(dir, trust, warn));
+  const share = vault.random(32);
+  const from = { secret, share, headerSeq: 1, random: vault.random, ...(kdf === undefined ? {} : { kdf }) };
+  await sendHeader(vault, 'vault-create', await createHeader(keys, from), share);
+  vault.setAnchored('created', 1);
+  return vault;
+}
+
+/** Gives the vault another secret key; the old one opens nothing from then on. The kit stays valid. */
+export async function changeSecret(vault: Vault, secret: Uint8Array, kdf?: KdfParams): Promise<void> {
+  const share = vault.random(32);
+  const options = { random: vault.random, ...(kdf === undefined ? {} : { kdf }) };
+  const header = await withSecret(headerOf(vault), vault.keys, secret, share, options);
+  await sendHeader(vault, 'slot-change', header, share);
+}
+
+/** Gives the vault another recovery kit (20 random bytes), or none. @throws AgentError `wrong-share` */
+export async function setKit(vault: Vault, kit: Uint8Array | null): Promise<void> {
+  const header = headerOf(vault);
+  // a kit-only change sends the share that the secret slot needs again (SPEC 8)
+  const share = cachedShare(vault.dir, header);
+  if (share === undefined) throw new AgentError('wrong-share', 'the cached share is not the one of the header');
+  await sendHeader(vault, 'slot-change', withKit(header, vault.keys, kit, { random: vault.random }), share);
+}
+
+function headerOf(vault: Vault): NonNullable<Vault['history']['state']['header']> {
+  const { header } = vault.history.state;
+  if (header === undefined) throw new AgentError('unexpected', 'a vault without a header');
+  return header;
+}
+
+async function sendHeader(
+  vault: Vault,
+  kind: 'vault-create' | 'slot-change',
+  attachment: Uint8Array,
+  share: Uint8Array,
+): Promise<void> {
+  crashPoint('header-before');
+  await vault.append(kind, { attachment, share });
+  crashPoint('header-sent');
+  const { pin } = vault;
+  const header = parseHeader(attachment);
+  keepHeader(vault.dir, header, share);
+  writePin(vault.dir, {
+    vaultId: header.vaultId,
+    headerSeq: header.headerSeq,
+    headerHash: header.hash,
+    kdf: strongerKdf(header.secretSlot.kdf, pin?.kdf),
+    proved: true,
+    anchored: pin?.anchored ?? null,
+    receiptKeys: pin?.receiptKeys ?? [],
+  });
+  crashPoint('header-acked');
+}

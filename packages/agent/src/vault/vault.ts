@@ -1,0 +1,319 @@
+import {
+  asSnapshotId,
+  type DeviceId,
+  type Entry,
+  encodeLostHistory,
+  type MandateId,
+  type MandateKeys,
+  type MandateRef,
+  openRecord,
+  openSummary,
+  type Receipt,
+  type ReceiptKey,
+  type ServerId,
+  type SnapshotId,
+  type SnapshotRecord,
+  type Summary,
+  snapshotIdOf,
+  systemRandom,
+  type VaultKeys,
+} from '@cresus-safe/protocol';
+import { AgentError, toAgentError } from '../errors.ts';
+import { ensureFolder } from '../local/files.ts';
+import { checkAnchor, freezeWarning } from './anchor.ts';
+import { type Appended, type AppendParts, append } from './append.ts';
+import { History } from './history.ts';
+import type { SnapshotState, Step, Warning } from './history-state.ts';
+import { HistoryBroken, syncHistory } from './history-sync.ts';
+import type { Trust } from './history-verify.ts';
+import { OwnRequests } from './own-requests.ts';
+import { type AnchorHow, type Pin, readPin, writePin } from './pin.ts';
+import { PackReader } from './reader.ts';
+import { adoptedKeys, withAdoption } from './receipt-keys.ts';
+import type { Remote } from './remote.ts';
+
+export type { Appended, AppendParts } from './append.ts';
+export type { SnapshotState, Step, Warning } from './history-state.ts';
+export { isDamage, PackReader } from './reader.ts';
+
+export interface VaultOptions {
+  /** The vault's folder of the home. */
+  readonly dir: string;
+  readonly remote: Remote;
+  readonly keys: VaultKeys;
+  readonly deviceId: DeviceId;
+  /** What `connect` pinned. */
+  readonly server: { readonly serverId: ServerId; readonly receiptKeys: readonly ReceiptKey[] };
+  /** ms since 1970 */
+  readonly now: () => number;
+  readonly warn: (warning: Warning) => void;
+  readonly random?: (n: number) => Uint8Array;
+  /** 'read': a broken history does not stop what only reads; writing then throws `Vault.broken`. Default 'write'. */
+  readonly mode?: 'read' | 'write';
+}
+
+/** A snapshot as lists show it. Times are ms since 1970; `createdAt` is the device's clock, `receivedAt` the server's. */
+export interface SnapshotInfo extends Summary {
+  readonly id: SnapshotId;
+  readonly seq: number;
+  readonly mandateRef: MandateRef;
+  readonly deviceId: DeviceId;
+  readonly receivedAt: number;
+  readonly forgottenAt: number | undefined;
+  /** yyyymmdd, or 0. */
+  readonly holdUntil: number;
+  readonly receipt: Receipt;
+}
+
+/**
+ * Syncs with the server, verifies what it shows and opens the vault.
+ * @throws AgentError `rollback`, `fork`, `omission`, `integrity`, `wrong-server`; with mode 'read' and a history of our own
+ *   the first four are kept in `Vault.broken` instead
+ */
+export async function openVault(options: VaultOptions): Promise<Vault> {
+  ensureFolder(options.dir);
+  const { pin } = readPin(options.dir);
+  const trust = { vaultId: options.keys.vaultId, ...adoptedKeys(options.server, pin) };
+  const history = History.load(options.dir, trust, options.warn);
+  const vault = new Vault(options, trust, history);
+  try {
+    await vault.sync();
+  } catch (error) {
+    const broken = toAgentError(error);
+    const readable = ['rollback', 'fork', 'omission', 'integrity'].includes(broken.kind) && history.seq > 0;
+    if (options.mode !== 'read' || !readable) throw broken;
+    vault.broken = broken;
+    options.warn({ code: 'history-broken', params: { kind: broken.kind } });
+  }
+  vault.anchorOwn();
+  for (const warning of history.state.warnings) options.warn(warning);
+  freezeWarning(history.head, options);
+  return vault;
+}
+
+/** The subscriber's vault: verified history, snapshots, and the one way to append. */
+export class Vault {
+  readonly keys: VaultKeys;
+  readonly remote: Remote;
+  readonly dir: string;
+  readonly deviceId: DeviceId;
+  readonly history: History;
+  readonly now: () => number;
+  readonly warn: (warning: Warning) => void;
+  readonly random: (n: number) => Uint8Array;
+  /** Why writing is refused: the server shows another history than the one held. */
+  broken: AgentError | undefined;
+  readonly requests: OwnRequests;
+  readonly #server: VaultOptions['server'];
+  readonly #mandates = new Map<MandateId, MandateKeys>();
+  #trust: Trust;
+
+  constructor(options: VaultOptions, trust: Trust, history: History) {
+    this.keys = options.keys;
+    this.remote = options.remote;
+    this.dir = options.dir;
+    this.deviceId = options.deviceId;
+    this.history = history;
+    this.now = options.now;
+    this.warn = options.warn;
+    this.random = options.random ?? systemRandom;
+    this.requests = new OwnRequests(options.dir);
+    this.#server = options.server;
+    this.#trust = trust;
+  }
+
+  get trust(): Trust {
+    return this.#trust;
+  }
+
+  get pin(): Pin | undefined {
+    return readPin(this.dir).pin;
+  }
+
+  /** Takes over what the server shows beyond the held history, after verifying it. @throws as `openVault` */
+  async sync(): Promise<void> {
+    const { dir, remote, history, warn, now } = this;
+    const healFrames = async (from: number): Promise<Uint8Array[]> =>
+      this.requests.healFrames(history.state, from, (step) => this.#keysOfStep(step));
+    await this.trusting((trust) => syncHistory({ dir, remote, history, trust, warn, now, healFrames }));
+    this.#checkKeys();
+  }
+
+  /** Runs `act`; when it meets a receipt by an unknown key, adopts what the pinned keys endorse and runs it again. */
+  async trusting<T>(act: (trust: Trust) => Promise<T>): Promise<T> {
+    return withAdoption(this.remote, this.#server, this.#trust, act, (trust) => {
+      this.#trust = trust;
+      const { pin } = this;
+      if (pin !== undefined) writePin(this.dir, { ...pin, receiptKeys: [...trust.receiptKeys] });
+    });
+  }
+
+  /** Whether this computer must be given an anchor, or consent, before its first write (SPEC 2: a new device has none). */
+  get anchorNeeded(): boolean {
+    return this.pin?.anchored == null;
+  }
+
+  /**
+   * Anchors the history to what another computer, the kit or an exported receipt says.
+   * @throws AgentError `rollback` when the other knows more than the server shows, `fork` when it knows something else, `usage`
+   */
+  anchor(proof: { code: string } | { receipt: Uint8Array } | { consent: true }): void {
+    const how: AnchorHow = 'code' in proof ? 'code' : 'receipt' in proof ? 'receipt' : 'consent';
+    const seq = 'consent' in proof ? this.history.seq : checkAnchor(this.history.state, this.#trust, proof);
+    this.setAnchored(how, seq);
+  }
+
+  /** The computer that made the vault needs no anchor, also when it was killed before it could note that. */
+  anchorOwn(): void {
+    const [first] = this.history.state.steps;
+    if (this.pin?.anchored === null && first !== undefined && this.requests.made(first)) this.setAnchored('created', 1);
+  }
+
+  setAnchored(how: AnchorHow, seq: number): void {
+    const { pin } = this;
+    if (pin === undefined) throw new AgentError('unexpected', 'no pin to anchor');
+    writePin(this.dir, { ...pin, anchored: { how, seq } });
+  }
+
+  /** Snapshots that are not forgotten, oldest first, their summaries opened. */
+  snapshots(ref?: MandateRef): SnapshotInfo[] {
+    return this.history.snapshots(ref).flatMap((state) => this.#info(state) ?? []);
+  }
+
+  /** One snapshot, also a forgotten one. @throws AgentError `not-found` */
+  snapshot(id: SnapshotId): SnapshotInfo {
+    const state = this.history.state.snapshots.get(id);
+    const info = state === undefined ? undefined : this.#info(state);
+    if (info === undefined)
+      throw new AgentError('not-found', `no snapshot ${id}`, { key: 'error.no-snapshot', params: { id } });
+    return info;
+  }
+
+  /**
+   * The record of a snapshot: held here or fetched, its hash compared, opened.
+   * @throws AgentError `omission` when it is gone and should not be, `not-found`, `integrity`
+   */
+  async record(id: SnapshotId): Promise<SnapshotRecord> {
+    const { mandateId } = this.snapshot(id);
+    const step = this.history.state.snapshots.get(id)?.step;
+    const held = step === undefined ? undefined : this.requests.recordOf(step);
+    const sealed = held ?? (await this.#fetchRecord(id));
+    try {
+      const record = openRecord(this.mandate(mandateId), sealed);
+      if (held === undefined) this.requests.keepRecord(id, sealed);
+      return record;
+    } catch (error) {
+      throw toAgentError(error);
+    }
+  }
+
+  /** Keys of a mandate. */
+  mandate(mandateId: MandateId): MandateKeys {
+    const known = this.#mandates.get(mandateId) ?? this.keys.mandate(mandateId);
+    this.#mandates.set(mandateId, known);
+    return known;
+  }
+
+  /** Fetches packs. */
+  reader(signal?: AbortSignal): PackReader {
+    return new PackReader(this.remote, signal);
+  }
+
+  /**
+   * Appends one entry on top of the verified head: signs it anew when another device was faster, finds it again when an
+   * answer was lost, and believes nothing without the server's receipt for exactly this entry (MS-22, MS-23).
+   * @throws MissingPacks, AgentError `acceptance-missing` without an anchor, `rollback`, `fork`, … when broken
+   */
+  append(kind: Entry['kind'], parts: AppendParts = {}): Promise<Appended> {
+    if (this.broken !== undefined) throw this.broken;
+    if (this.history.seq > 0 && this.anchorNeeded)
+      throw new AgentError('acceptance-missing', 'this computer has no anchor yet', {
+        key: 'error.anchor-missing',
+        hint: 'hint.anchor-missing',
+      });
+    return append(this, kind, parts);
+  }
+
+  /**
+   * Gives up the part of the held history that the server no longer shows, for good and for all devices: an entry
+   * records what was lost, and other devices adopt it (R-07). Needs the typed secret, which the caller asks for.
+   * @returns how many entries were given up
+   */
+  async acceptHistory(): Promise<number> {
+    const { broken } = this;
+    if (!(broken instanceof HistoryBroken))
+      throw new AgentError('usage', 'there is no broken history to accept', { key: 'error.nothing-to-accept' });
+    const { base, shown } = broken.divergence;
+    const lost = this.history.state.steps.slice(base);
+    const attachment = encodeLostHistory({ base, lostHead: this.history.seq, hashes: lost.map(({ chain }) => chain) });
+    // a crash after the server took the entry is harmless: the next sync finds it and adopts it
+    await append(this, 'rollback-accepted', { attachment }, shown.branch());
+    this.broken = undefined;
+    if (this.anchorNeeded) this.setAnchored('consent', this.history.seq);
+    return lost.length;
+  }
+
+  async #fetchRecord(id: SnapshotId): Promise<Uint8Array> {
+    try {
+      for (let tries = 1; ; tries += 1) {
+        const sealed = await this.remote.record(id);
+        if (snapshotIdOf(sealed) === id) return sealed;
+        if (tries === 2)
+          throw new AgentError('integrity', `record ${id} is damaged`, { key: 'error.record-damaged', params: { id } });
+      }
+    } catch (error) {
+      throw this.missing(id, error);
+    }
+  }
+
+  /** What a "not found" means for a snapshot's record or pack: an omission, unless forgetting or the plan let it go. */
+  missing(id: SnapshotId, error: unknown): unknown {
+    if (!(error instanceof AgentError) || error.kind !== 'not-found') return error;
+    if (this.history.mayBeGone(id, this.now())) return error;
+    const details = { snapshot: id, ...('code' in error.details ? { reason: error.details['code'] } : {}) };
+    return new AgentError('omission', `the server no longer gives snapshot ${id}`, {
+      params: { id },
+      details,
+      cause: error,
+    });
+  }
+
+  #info(state: SnapshotState): SnapshotInfo | undefined {
+    const { id, mandateRef, step, forgottenAt, holdUntil } = state;
+    const { entry, receipt } = step;
+    try {
+      const { deviceId, seq } = entry;
+      const summary = openSummary(this.keys, entry);
+      return { ...summary, id, seq, mandateRef, deviceId, receivedAt: receipt.time, forgottenAt, holdUntil, receipt };
+    } catch (error) {
+      this.warn({ code: 'summary-damaged', params: { seq: entry.seq, reason: toAgentError(error).message } });
+      return undefined;
+    }
+  }
+
+  #keysOfStep({ entry }: Step): MandateKeys | undefined {
+    const state = this.history.state.snapshots.get(asSnapshotId(entry.subject));
+    const info = state === undefined ? undefined : this.#info(state);
+    return info === undefined ? undefined : this.mandate(info.mandateId);
+  }
+
+  /** Ties the history to the keys that the header opened: a chain of another key, however consistent, is none of ours. */
+  #checkKeys(): void {
+    const { header, generation } = this.history.state;
+    if (header === undefined)
+      throw new AgentError('integrity', 'the server shows a header but no history', {
+        key: 'error.history',
+        params: { reason: 'empty' },
+      });
+    if (generation > this.keys.generation)
+      throw new AgentError('wrong-secret', 'another device rotated the keys', { key: 'error.rotated' });
+    const { pin } = this;
+    const older = pin !== undefined && header.headerSeq < pin.headerSeq;
+    const other = pin !== undefined && header.headerSeq === pin.headerSeq && header.hash !== pin.headerHash;
+    if (older || other || !Buffer.from(header.publicKey).equals(this.keys.publicKey))
+      throw new AgentError('integrity', 'the header is not the one of the history', {
+        key: 'error.history',
+        params: { reason: 'header' },
+      });
+  }
+}
