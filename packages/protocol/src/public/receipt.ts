@@ -38,7 +38,7 @@ export interface Receipt extends ReceiptFields {
   readonly encoded: Uint8Array;
 }
 
-export const RECEIPT_BYTES = 232;
+export const RECEIPT_BYTES = 200;
 
 /** Writes a receipt and has it signed as "receipt" by the server's key: `sign(all bytes before the signature)`. */
 export function encodeReceipt(fields: ReceiptFields, sign: (message: Uint8Array) => Uint8Array): Uint8Array {
