@@ -1,0 +1,60 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Agent, type AgentOptions } from './agent.ts';
+import { type BooksSize, makeBooks } from './books.ts';
+import { SafeServer, type ServerOptions, type Subscriber } from './server.ts';
+
+export const SECRET = 'bouclement-2026 été';
+
+/** A temporary folder with a running server, computers and mandates in it; everything goes when it is disposed of. */
+export class World {
+  readonly dir: string;
+  readonly server: SafeServer;
+  #computers = 0;
+
+  constructor(options: ServerOptions = {}) {
+    this.dir = mkdtempSync(join(tmpdir(), 'cresus-safe-test-'));
+    this.server = new SafeServer(join(this.dir, 'server'), options);
+  }
+
+  static async create(options: ServerOptions = {}): Promise<World> {
+    const world = new World(options);
+    await world.server.start();
+    return world;
+  }
+
+  path(...parts: string[]): string {
+    return join(this.dir, ...parts);
+  }
+
+  /** A computer that has never heard of the Safe. */
+  computer(options: AgentOptions = { secret: SECRET }): Agent {
+    this.#computers += 1;
+    return new Agent(this.path(`computer-${this.#computers}`), options);
+  }
+
+  /** A computer that is enrolled with `code` and holds the vault's key (the first one creates the vault). */
+  async connected(code: string, options: AgentOptions & { url?: string } = {}): Promise<Agent> {
+    const { url = this.server.url, ...rest } = options;
+    const computer = this.computer({ secret: SECRET, ...rest });
+    const { vault } = await computer.connect(url, code, `poste ${this.#computers}`);
+    if (vault === 'none') await computer.json(['secret', 'set']);
+    return computer;
+  }
+
+  /** A subscriber with a first computer and one small mandate on it, not sent yet. */
+  async household({ scale = 0.01 }: BooksSize = {}): Promise<{ subscriber: Subscriber; first: Agent; books: string }> {
+    const subscriber = await this.server.addSubscriber();
+    const first = await this.connected(subscriber.enrolmentCode);
+    const books = this.path(`books-${subscriber.number}`);
+    makeBooks(books, { scale });
+    await first.json(['mandate', 'add', 'Dupont SA', '--path', books]);
+    return { subscriber, first, books };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.server.stop();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+}
