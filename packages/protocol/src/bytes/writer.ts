@@ -16,6 +16,7 @@ export class Writer {
     return this.#at;
   }
 
+  /** Makes room; may replace `#bytes` and `#view`, so both are read only after it. */
   #reserve(length: number): number {
     const needed = this.#at + length;
     if (needed > this.#bytes.length) {
@@ -30,22 +31,26 @@ export class Writer {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#reserve(1), whole(value, 0xff));
+    const at = this.#reserve(1);
+    this.#view.setUint8(at, whole(value, 0xff));
     return this;
   }
 
   u16(value: number): this {
-    this.#view.setUint16(this.#reserve(2), whole(value, 0xffff));
+    const at = this.#reserve(2);
+    this.#view.setUint16(at, whole(value, 0xffff));
     return this;
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#reserve(4), whole(value, 0xffffffff));
+    const at = this.#reserve(4);
+    this.#view.setUint32(at, whole(value, 0xffffffff));
     return this;
   }
 
   u64(value: number): this {
-    this.#view.setBigUint64(this.#reserve(8), BigInt(whole(value, Number.MAX_SAFE_INTEGER)));
+    const at = this.#reserve(8);
+    this.#view.setBigUint64(at, BigInt(whole(value, Number.MAX_SAFE_INTEGER)));
     return this;
   }
 
