@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { describe, expect, it } from '@jest/globals';
 import { cutChunks, paramsOfClass } from '@cresus-safe/protocol';
+import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import wabt from 'wabt';
 import { Arena, blockPlace, createMemory } from './arena.ts';

@@ -1,0 +1,7 @@
+/** Chunks that lie joined at an address of the arena, with their lengths and ids. */
+export interface ChunkRun {
+  readonly data: number;
+  readonly lengths: Uint32Array;
+  /** Four words per chunk. */
+  readonly ids: Uint32Array;
+}
