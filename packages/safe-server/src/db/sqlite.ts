@@ -98,11 +98,6 @@ function sqliteCode(error: unknown): string | undefined {
   return typeof found === 'string' ? found : undefined;
 }
 
-/** Whether an error says that a unique, foreign-key or check constraint refused a write. */
-export function isConstraint(error: unknown): boolean {
-  return sqliteCode(error) === 'SQLITE_CONSTRAINT';
-}
-
 /** What a unit of work threw, in the server's words where SQLite means "later" or "full". */
 export function translate(error: unknown): unknown {
   if (isBusy(error)) return new ServerError('busy', { retryAfter: 1 }, { cause: error });

@@ -1,11 +1,4 @@
-import {
-  asKeyId,
-  asServerId,
-  type HealFrame,
-  parseHeal,
-  type ReceiptKey,
-  verifyReceipt,
-} from '@cresus-safe/protocol/public';
+import { asServerId, type HealFrame, parseHeal, verifyReceipt } from '@cresus-safe/protocol/public';
 import { ServerError } from '../errors.ts';
 import type { Device } from '../http/route.ts';
 import { requireRestore, type VaultDeps } from './deps.ts';
@@ -28,7 +21,7 @@ export async function heal(deps: VaultDeps, appends: Appends, device: Device, by
   if (device.state === 'pending' && device.vaultId !== null) throw new ServerError('pending');
   if (!device.rights.has('append')) throw new ServerError('forbidden');
   await requireRestore(deps, device);
-  const keys = receiptKeys(deps);
+  const keys = deps.ring.receiptKeys();
   const serverId = asServerId(deps.ring.serverId);
   for (const frame of parsing(() => parseHeal(bytes))) {
     parsing(() => verifyReceipt(frame.receipt, keys, serverId));
@@ -39,12 +32,6 @@ export async function heal(deps: VaultDeps, appends: Appends, device: Device, by
   }
   const vault = await deps.db.read((manager) => findVaultOf(manager, device.subscriberNumber));
   return vault && { seq: vault.headSeq, hash: vault.headHash };
-}
-
-/** The ring's keys as the protocol checks receipts against them. */
-function receiptKeys(deps: VaultDeps): ReceiptKey[] {
-  const id = (keyId: string | null) => (keyId === null ? null : asKeyId(keyId));
-  return deps.ring.receiptKeys().map((key) => ({ ...key, keyId: asKeyId(key.keyId), endorsedBy: id(key.endorsedBy) }));
 }
 
 async function healOne(deps: VaultDeps, device: Device, { request, receipt }: HealFrame): Promise<void> {

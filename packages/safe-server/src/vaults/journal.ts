@@ -10,7 +10,6 @@ import {
 import { shareKey } from '../blobs/keys.ts';
 import { readBlob } from '../blobs/store.ts';
 import { crashPoint } from '../crash.ts';
-import { isConstraint } from '../db/sqlite.ts';
 import { ServerError } from '../errors.ts';
 import type { Device } from '../http/route.ts';
 import { requireRestore, requireSend, type VaultDeps } from './deps.ts';
@@ -175,8 +174,8 @@ async function sealShare(deps: VaultDeps, { entry, attached, share }: JournalReq
 
 /** Another process was faster: the answer is the one it would have been a moment later. */
 async function refusalOf(deps: VaultDeps, request: JournalRequest, error: unknown): Promise<unknown> {
-  if (!(error instanceof AppendRefused) && !isConstraint(error)) return error;
-  if (error instanceof AppendRefused && error.reason === 'missing-packs')
+  if (!(error instanceof AppendRefused)) return error;
+  if (error.reason === 'missing-packs')
     return await requirePacks(deps, request).then(
       () => new ServerError('busy', { retryAfter: 1 }, { cause: error }),
       (refusal: unknown) => refusal,

@@ -32,9 +32,9 @@ export function createVaultRoutes(deps: VaultDeps): Route[] {
   const appends = createAppends();
   return [
     vaultRoute(deps),
+    keep(deps), // before the packs, whose pattern its path fits
     putPack(deps),
     getPack(deps),
-    keep(deps),
     postJournal(deps, appends),
     getJournal(deps),
     healJournal(deps, appends),

@@ -43,7 +43,7 @@ const UP = [
     entry blob NOT NULL CHECK (length(entry) <= 4096),
     pack_ids blob NOT NULL CHECK (length(pack_ids) % 32 = 0 AND length(pack_ids) <= 65536 * 32),
     attachment blob CHECK (length(attachment) <= 4194304),
-    receipt blob NOT NULL CHECK (length(receipt) = 232),
+    receipt blob NOT NULL CHECK (length(receipt) = 200),
     mirrored boolean NOT NULL CHECK (mirrored IN (0, 1)),
     received_at bigint NOT NULL,
     PRIMARY KEY (vault_id, seq),
