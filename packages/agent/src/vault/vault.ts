@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import {
   asSnapshotId,
   type DeviceId,
@@ -14,10 +15,12 @@ import {
   type SnapshotId,
   type SnapshotRecord,
   type Summary,
+  sealSummary,
   snapshotIdOf,
   systemRandom,
   type VaultKeys,
 } from '@cresus-safe/protocol';
+import type { Pool } from '../compute/pool.ts';
 import { AgentError, toAgentError } from '../errors.ts';
 import { ensureFolder } from '../local/files.ts';
 import { checkAnchor, freezeWarning } from './anchor.ts';
@@ -27,10 +30,12 @@ import type { SnapshotState, Step, Warning } from './history-state.ts';
 import { HistoryBroken, syncHistory } from './history-sync.ts';
 import type { Trust } from './history-verify.ts';
 import { OwnRequests } from './own-requests.ts';
+import { PackLearner } from './pack-learner.ts';
 import { type AnchorHow, type Pin, readPin, writePin } from './pin.ts';
 import { PackReader } from './reader.ts';
 import { adoptedKeys, withAdoption } from './receipt-keys.ts';
 import type { Remote } from './remote.ts';
+import { SnapshotWriter } from './writer.ts';
 
 export type { Appended, AppendParts } from './append.ts';
 export type { SnapshotState, Step, Warning } from './history-state.ts';
@@ -217,6 +222,34 @@ export class Vault {
   /** Fetches packs. */
   reader(signal?: AbortSignal): PackReader {
     return new PackReader(this.remote, signal);
+  }
+
+  /** Makes snapshots of a mandate; packs first, then the one journal request. */
+  writer(mandateId: MandateId, pool: Pool, signal?: AbortSignal): SnapshotWriter {
+    const { remote, keys, now, random, warn } = this;
+    const mandate = this.mandate(mandateId);
+    const { ref: mandateRef } = mandate;
+    return new SnapshotWriter({
+      dir: this.mandateDir(mandateRef),
+      ...{ remote, keys, mandate, pool, now, random, warn },
+      ...(signal === undefined ? {} : { signal }),
+      append: (kind, { summary, ...parts }) =>
+        this.append(kind, {
+          ...parts,
+          summary: sealSummary(keys, { ...summary, mandateId, kind, mandateRef }, random),
+        }),
+    });
+  }
+
+  /** Teaches this computer's chunk index the packs that a restore opens whole. */
+  learner(mandateId: MandateId): PackLearner {
+    const { ref } = this.mandate(mandateId);
+    return PackLearner.open(this.mandateDir(ref), this.keys.cacheKey(), ref, this.warn);
+  }
+
+  /** Folder of a mandate's caches; what is in it may be deleted at any time. */
+  mandateDir(ref: MandateRef): string {
+    return join(this.dir, 'mandates', ref);
   }
 
   /**
