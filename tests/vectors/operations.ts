@@ -95,12 +95,9 @@ interface PartsInput {
 }
 
 function frames(input: PartsInput) {
-  const [entry, attachment, share, receipt] = [input.entry, input.attachment, input.share, input.receipt].map(fromHex) as [
-    Uint8Array,
-    Uint8Array,
-    Uint8Array,
-    Uint8Array,
-  ];
+  const [entry, attachment, share, receipt] = [input.entry, input.attachment, input.share, input.receipt].map(
+    fromHex,
+  ) as [Uint8Array, Uint8Array, Uint8Array, Uint8Array];
   const { packIds } = input;
   const request = protocol.encodeRequest({ entry, packIds, attachment, share });
   const frame = protocol.encodeFrame({ entry, packIds, attachment, receipt });
@@ -150,7 +147,10 @@ export const OPERATIONS = {
   frames,
   summary: sealSummary,
   record: sealRecord,
-  plan: (plan: protocol.Plan) => ({ bytes: protocol.encodePlan(plan), read: protocol.parsePlan(protocol.encodePlan(plan)) }),
+  plan: (plan: protocol.Plan) => ({
+    bytes: protocol.encodePlan(plan),
+    read: protocol.parsePlan(protocol.encodePlan(plan)),
+  }),
   'plan-keeps': ({ plan, snapshots, now }: KeepsInput) => [...protocol.planKeeps(plan, snapshots, now)].toSorted(),
   'live-set': (live: readonly protocol.LiveSnapshot[]) => protocol.encodeLiveSet(live),
   replacement: (packs: readonly protocol.ReplacedPack[]) => protocol.encodeReplacement(packs),

@@ -1,9 +1,12 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { ATTEMPTS } from './attempts.ts';
 import { OPERATIONS, type Operation } from './operations.ts';
 import { type Json, toVector } from './values.ts';
+
+// a header with the costs that writers use runs Argon2id over 256 MiB twice
+jest.setTimeout(120_000);
 
 interface Golden {
   readonly name: string;

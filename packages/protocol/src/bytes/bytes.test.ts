@@ -6,7 +6,8 @@ import { fromHex, toHex } from './hex.ts';
 import { Reader } from './reader.ts';
 import { Writer } from './writer.ts';
 
-const refusal = (defect: string) => expect.objectContaining({ kind: 'format', message: expect.stringContaining(defect) });
+const refusal = (defect: string) =>
+  expect.objectContaining({ kind: 'format', message: expect.stringContaining(defect) });
 const thrown = (run: () => unknown): unknown => {
   try {
     run();

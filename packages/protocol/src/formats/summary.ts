@@ -104,7 +104,7 @@ export function openSummary(
     throw new ProtocolError('integrity', 'summary: the commitment differs');
   const summary = parseSummary(open(key, 0, entry.summary.subarray(64), 'summary'));
   if (keys.mandate(summary.mandateId).ref !== entry.mandateRef)
-    throw new ProtocolError('integrity', 'summary: mandateId does not give the entry’s mandateRef');
+    throw new ProtocolError('integrity', 'summary: mandateId does not give the mandateRef of the entry');
   return summary;
 }
 

@@ -100,7 +100,7 @@ export async function openWithSecret(
 ): Promise<VaultKeys> {
   verifyHeader(header);
   if (shareIdOf(header.vaultId, share) !== header.shareId)
-    throw new ProtocolError('wrong-share', 'the server’s share does not fit the header');
+    throw new ProtocolError('wrong-share', 'share does not fit the header');
   const root = await openSecretSlot(header.secretSlot, header.vaultId, secret, share, kdfFloor);
   return VaultKeys.fromRoot(header, root, 'integrity');
 }

@@ -64,7 +64,7 @@ export class VaultKeys {
     if (root.length !== ROOT_BYTES) throw new ProtocolError('format', `root has ${root.length} bytes, not 32`);
     const publicKey = publicKeyOf(signSeed(root, header.vaultId));
     if (!equal(publicKey, header.publicKey))
-      throw new ProtocolError(mismatch, 'root: its public key is not the header’s');
+      throw new ProtocolError(mismatch, 'root: its public key is not that of the header');
     const earlier = header.earlier.map((sealed) => openEarlier(root, header.vaultId, sealed));
     return new VaultKeys(header.vaultId, [...earlier, Uint8Array.from(root)], publicKey);
   }

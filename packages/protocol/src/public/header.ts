@@ -116,7 +116,7 @@ function readEarlier(reader: Reader, index: number): EarlierRoot {
 export function verifyHeader(header: Header): void {
   const signed = header.bytes.subarray(0, header.bytes.length - SIGNATURE_BYTES);
   if (!verify(header.publicKey, 'header', signed, header.signature))
-    throw new ProtocolError('signature', 'header: signature is not by the header’s public key');
+    throw new ProtocolError('signature', 'header: signature is not by the public key it names');
 }
 
 /** Throws `version` when a newer writer forbids this version to write to the vault. */
