@@ -6,6 +6,7 @@ import {
   PACK_HEADER_BYTES,
   type PackId,
   type PackStart,
+  plainView,
   type Random,
   type SegmentEntry,
   sealedBound,
@@ -96,14 +97,15 @@ export class PackBuilder {
   }
 
   /** Index, footer, name; the whole is opened once more. The slot stays taken until `release`. */
-  async finish(): Promise<{ packId: PackId; body: Buffer }> {
+  async finish(): Promise<{ packId: PackId; body: Uint8Array }> {
     await this.#appending;
     const pack = await this.#packBytes();
     const length = finishPack(this.start, pack, this.#used, this.#entries);
     const { mandateRef } = this.start;
     const slot = this.#slot as number;
     const packId = await this.#pool.run({ type: 'hash', slot, length, mandateRef, packKey: this.#packKey });
-    return { packId, body: pack.subarray(0, length) };
+    // a plain view, so that who copies it with `slice` gets a copy
+    return { packId, body: plainView(pack.subarray(0, length)) };
   }
 
   release(): void {

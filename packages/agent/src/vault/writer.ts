@@ -94,6 +94,7 @@ export class SnapshotWriter {
   constructor(deps: WriterDeps) {
     this.#deps = deps;
     this.#lastKeep = deps.now();
+    deps.pool.useMandate(deps.mandate);
   }
 
   /** Tells which packs the last snapshot named: files that did not change may name them again. */
@@ -276,8 +277,7 @@ export class SnapshotWriter {
 
   #loadIndex(): ChunkIndex {
     if (this.#index) return this.#index;
-    const { dir, keys, mandate, pool, warn } = this.#deps;
-    pool.useMandate(mandate);
+    const { dir, keys, mandate, warn } = this.#deps;
     this.#index = ChunkIndex.load(dir, keys.cacheKey(), mandate.ref, warn);
     this.#index.addNames(this.#lastNames);
     return this.#index;
