@@ -1,1 +1,88 @@
-export {};
+import { readFileSync } from 'node:fs';
+import type { Context } from './commands/context.ts';
+import { earlyValue, refuseLater, splitWords } from './commands/later.ts';
+import { AgentError, toAgentError } from './errors.ts';
+import { findConfig } from './local/config.ts';
+import { chooseHome } from './local/home.ts';
+import { chooseLanguage, loadTexts } from './render/i18n.ts';
+import { Output } from './render/output.ts';
+import { Prompt } from './render/prompt.ts';
+
+/** How long a run may tidy up after Ctrl-C. Everything on disk is durable at every moment, so more is never needed. */
+const STOP_WITHIN_MS = 900;
+
+await main(process.argv.slice(2));
+
+async function main(argv: string[]): Promise<void> {
+  const own = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length);
+  const home = chooseHome(earlyValue(own, '--home'));
+  const texts = await loadTexts(chooseLanguage(earlyValue(own, '--lang'), findConfig(home)?.lang));
+  const output = new Output({
+    json: own.includes('--json'),
+    quiet: own.includes('--quiet'),
+    progress: !own.includes('--no-progress'),
+  });
+  const stop = stopOnSignals(() => output.failure(interrupted(), texts));
+  const context: Context = {
+    home,
+    texts,
+    output,
+    prompt: new Prompt(),
+    env: process.env,
+    secretFile: earlyValue(own, '--secret-file'),
+    yes: own.includes('--yes'),
+    version: version(),
+    now: Date.now,
+    signal: stop.signal,
+  };
+  leave(await run(argv, context, stop));
+}
+
+/** Runs the command line and gives the exit code; everything that is thrown becomes one message. */
+async function run(argv: string[], context: Context, stop: AbortController): Promise<number> {
+  const { output, texts } = context;
+  try {
+    const { words, flags } = splitWords(argv);
+    refuseLater(words, flags);
+    const { runCommandLine } = await import('./commands/table.ts');
+    const outcome = await runCommandLine(argv, context);
+    if (outcome) output.result(outcome);
+    return outcome?.exitCode ?? 0;
+  } catch (error) {
+    const typed = stop.signal.aborted ? interrupted() : toAgentError(error);
+    if (typed.kind === 'unexpected' && context.env['CRESUS_SAFE_DEBUG']) console.error(error);
+    output.failure(typed, texts);
+    return typed.exitCode;
+  }
+}
+
+function interrupted(): AgentError {
+  return new AgentError('interrupted', 'interrupted');
+}
+
+/** First Ctrl-C or SIGTERM: abort, and leave within a second whatever happens. Second one: leave at once. */
+function stopOnSignals(lastWord: () => void): AbortController {
+  const stop = new AbortController();
+  const onSignal = (): void => {
+    if (stop.signal.aborted) leave(130);
+    stop.abort(interrupted());
+    setTimeout(() => {
+      lastWord();
+      leave(130);
+    }, STOP_WITHIN_MS).unref();
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return stop;
+}
+
+/** Ends the process once what was written is out: sockets kept alive and idle workers must not hold it. */
+function leave(code: number): void {
+  process.exitCode = code;
+  process.stdout.write('', () => process.stderr.write('', () => process.exit(code)));
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}

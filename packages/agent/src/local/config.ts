@@ -1,26 +1,19 @@
+import { asDeviceId, asKeyId, asServerId, type DeviceId, type ReceiptKey, type ServerId } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
 import { readIfThere, readJson, removeDurable, writeDurable, writeJson } from './files.ts';
 import type { Home } from './home.ts';
 import { type Shape, shape } from './shape.ts';
-
-/** A receipt key of the server as it is listed (all fields but the first key's endorsement are hex or base64 text). */
-export interface PinnedReceiptKey {
-  readonly keyId: string;
-  readonly publicKey: string;
-  readonly endorsedBy?: string | undefined;
-  readonly endorsement?: string | undefined;
-}
 
 /** What `connect` wrote: which server, who we are there, and the keys pinned at the first contact. */
 export interface Config {
   readonly version: 1;
   readonly server: {
     readonly url: string;
-    readonly serverId: string;
-    readonly receiptKeys: readonly PinnedReceiptKey[];
+    readonly serverId: ServerId;
+    readonly receiptKeys: readonly ReceiptKey[];
   };
   readonly number: string;
-  readonly deviceId: string;
+  readonly deviceId: DeviceId;
   readonly deviceName: string;
   readonly lang?: string | undefined;
   readonly mandatesRoot?: string | undefined;
@@ -80,11 +73,11 @@ function checkConfig(value: unknown): Config {
     version: 1,
     server: {
       url: server.text('url'),
-      serverId: server.text('serverId'),
+      serverId: asServerId(server.text('serverId')),
       receiptKeys: server.list('receiptKeys', (item) => checkKey(shape(item, 'receiptKeys'))),
     },
     number: fields.text('number'),
-    deviceId: fields.text('deviceId'),
+    deviceId: asDeviceId(fields.text('deviceId')),
     deviceName: fields.text('deviceName'),
     lang: fields.optionalText('lang'),
     mandatesRoot: fields.optionalText('mandatesRoot'),
@@ -92,11 +85,12 @@ function checkConfig(value: unknown): Config {
   };
 }
 
-function checkKey(key: Shape): PinnedReceiptKey {
+function checkKey(key: Shape): ReceiptKey {
+  const endorsedBy = key.optionalText('endorsedBy');
   return {
-    keyId: key.text('keyId'),
+    keyId: asKeyId(key.text('keyId')),
     publicKey: key.text('publicKey'),
-    endorsedBy: key.optionalText('endorsedBy'),
-    endorsement: key.optionalText('endorsement'),
+    endorsedBy: endorsedBy === undefined ? null : asKeyId(endorsedBy),
+    endorsement: key.optionalText('endorsement') ?? null,
   };
 }

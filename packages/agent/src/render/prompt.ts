@@ -15,7 +15,9 @@ export interface Keyboard {
 }
 
 const ENTER = /[\r\n]/;
-const ESCAPE_SEQUENCE = /^\u001b(\[[0-9;?]*[ -/]*[@-~]|O.|.)?/;
+const ESCAPE = '\u001b';
+/** What follows Escape when an arrow or function key is pressed. */
+const SEQUENCE = /^(\[[0-9;?]*[ -/]*[@-~]|O.|.)?/s;
 
 /** Asks questions on the terminal (stderr, so that stdout stays the result's). */
 export class Prompt {
@@ -111,8 +113,7 @@ class Line {
   type(keys: string): { state: 'open' | 'done' | 'cancelled'; rest: string } {
     let rest = keys;
     while (rest !== '') {
-      const sequence = ESCAPE_SEQUENCE.exec(rest);
-      const key = sequence ? sequence[0] : String.fromCodePoint(rest.codePointAt(0) ?? 0);
+      const key = firstKey(rest);
       rest = rest.slice(key.length);
       if (ENTER.test(key)) return { state: 'done', rest: key === '\r' ? rest.replace(/^\n/, '') : rest };
       if (key === '\u0003' || (key === '\u0004' && this.#points.length === 0)) return { state: 'cancelled', rest };
@@ -134,4 +135,9 @@ class Line {
     const gone = this.#points.splice(Math.max(0, this.#points.length - count));
     this.#screen?.write('\b \b'.repeat(gone.length));
   }
+}
+
+function firstKey(keys: string): string {
+  if (keys.startsWith(ESCAPE)) return ESCAPE + (SEQUENCE.exec(keys.slice(1))?.[0] ?? '');
+  return String.fromCodePoint(keys.codePointAt(0) ?? 0);
 }

@@ -119,11 +119,35 @@ export const fr = {
     'root-in-home': 'Les mandats ne peuvent pas être créés dans le dossier de l’agent.',
     'folder-taken': 'Le dossier {{path}} existe déjà, et n’est pas un mandat connu ici. Il n’a pas été touché.',
     'sample-percent': 'L’échantillon est un pourcentage entre 1 et 100.',
-    'anchor-format': 'Ce n’est pas un code d’ancrage (par exemple 42-ABCD-EFGH-IJKL-MNOP).',
     'anchor-differs': 'Ce code ne va pas avec l’historique que montre le serveur.',
     'receipts-format': 'Ce fichier n’est pas un relevé de quittances : {{path}}',
-    'consent-needed':
-      'Cet ordinateur voit ce coffre pour la première fois et ne peut pas savoir si son historique est complet.',
+
+    'anchor-missing':
+      'Cet ordinateur voit ce coffre pour la première fois et ne peut pas savoir si son historique est complet. Rien n’a été envoyé.',
+    'no-snapshot-of': 'Aucune sauvegarde de « {{name}} » n’a le numéro {{id}}.',
+    'accept-race': 'Un autre ordinateur vient d’écrire dans l’historique. Rien n’a été accepté.',
+    'anchor-ahead': 'L’autre ordinateur connaît l’étape {{seq}} ; le serveur n’en montre que {{held}}.',
+    'bad-answer': 'Le serveur a donné une réponse malformée. Elle n’a pas été utilisée.',
+    'bad-head-code': 'Ce n’est pas un code d’ancrage (par exemple 42-ABCD-EFGH-IJKL-MNOP).',
+    'bad-receipt': 'Cette quittance n’est pas de ce serveur ou pas de ce coffre ({{reason}}).',
+    'bad-url': '« {{server}} » n’est pas une adresse de serveur.',
+    busy: 'D’autres ordinateurs écrivent sans cesse dans le coffre. Rien n’est perdu.',
+    'header-fork': 'Le serveur montre un autre en-tête du coffre que celui connu ici. Rien n’a été calculé.',
+    'header-rollback':
+      'Le serveur montre un en-tête du coffre plus ancien ({{shown}}) que celui connu ici ({{held}}). Rien n’a été calculé.',
+    'header-race': 'Un autre ordinateur vient de changer la clé ou le kit. Recommencez.',
+    history: 'L’historique que montre le serveur n’est pas celui de votre coffre ({{reason}}).',
+    'not-a-safe': 'Cette adresse ne répond pas comme un serveur Crésus Safe ({{reason}}).',
+    'nothing-to-accept': 'Rien à accepter : l’historique est en ordre.',
+    'omission-entries': 'Le serveur ne montre pas les étapes {{from}} à {{to}} de l’historique.',
+    'pack-damaged': 'Un paquet de données du coffre est endommagé ({{pack}}).',
+    'record-damaged': 'La description de la sauvegarde {{id}} est endommagée.',
+    'receipts-false': 'Ce relevé de quittances ne résiste pas à la vérification : {{path}} ({{reason}})',
+    redirected: 'Le serveur renvoie vers une autre adresse, ce qui n’est pas suivi.',
+    refused: 'Le serveur refuse la demande ({{reason}}).',
+    'restore-space': 'Il n’y a pas assez de place pour restituer dans {{path}}. Rien n’a été modifié.',
+    rotated: 'Un autre ordinateur a renouvelé les clés du coffre : tapez la clé secrète.',
+    'packs-lost': 'Le serveur perd des paquets qu’il a confirmés. La sauvegarde n’a pas été faite.',
   },
   hint: {
     'not-yet': 'Mettez l’agent à jour quand une version plus récente est disponible.',
@@ -184,9 +208,11 @@ export const fr = {
     'folder-taken': 'Choisissez un autre nom ; ou déplacez ce dossier.',
     'anchor-differs':
       'Comparez avec « cresus-safe anchor » sur l’autre ordinateur. Si le code diffère encore, adressez-vous à l’exploitant.',
-    'consent-needed':
-      'Comparez avec un autre ordinateur : cresus-safe anchor CODE. Sans autre ordinateur ni kit : cresus-safe anchor --without-anchor',
     interrupted: 'Relancez la même commande quand vous voulez.',
+    'anchor-missing':
+      'Comparez une fois avec un autre ordinateur ou avec le kit : cresus-safe anchor CODE. Sans l’un ni l’autre : cresus-safe anchor --without-anchor',
+    'name-in-safe-send':
+      'Pour continuer celui du coffre : cresus-safe mandate remove "{{name}}", puis mandate add avec --same-as "{{name}}".',
   },
   warning: {
     clock: 'L’horloge de cet ordinateur s’écarte de {{minutes}} minutes de celle du serveur.',
@@ -210,11 +236,7 @@ export const fr = {
     twins:
       'Plusieurs mandats viennent de la même sauvegarde : {{names}}. Ne travaillez que dans un seul, leurs données ne pourront jamais être réunies.',
     'state-rebuilt': 'L’état local était endommagé et a été reconstruit le {{date}}. Rien n’est perdu dans le coffre.',
-    rebuilt: 'Des données locales étaient endommagées et ont été reconstruites : {{what}}',
-    freeze:
-      'La dernière étape que montre le serveur est ancienne ({{date}}). Un autre ordinateur a-t-il envoyé depuis ?',
     unreachable: 'Le serveur n’a pas pu être interrogé : ce qui suit est le dernier état connu.',
-    'rollback-accepted': 'Un historique perdu par le serveur a été accepté le {{date}}.',
     'newer-on-disk':
       'Le mandat sur le disque est plus récent ({{disk}}) que la sauvegarde ({{snapshot}}) : {{count}} fichiers seraient remplacés par d’anciens.',
     'keyring-file':
@@ -222,6 +244,21 @@ export const fr = {
     'weak-secret': 'Cette clé secrète est facile à deviner. Vous pouvez en changer : cresus-safe secret change',
     problem: '{{path}} : {{reason}}',
     other: '{{message}}',
+    'head-old': 'La dernière étape que montre le serveur a {{days}} jours. Un autre ordinateur a-t-il envoyé depuis ?',
+    'heal-refused': 'Le serveur a perdu une partie de l’historique et refuse de la reprendre ({{reason}}).',
+    'history-broken':
+      'Le serveur ne montre pas l’historique connu ici ({{kind}}) : la lecture continue, rien ne sera écrit.',
+    'history-healed':
+      'Le serveur avait perdu les étapes {{from}} à {{to}} de l’historique : elles lui ont été rendues.',
+    'history-repaired': 'L’historique local était abîmé et a été complété ({{entries}} étapes gardées).',
+    'history-replaced': 'Un autre ordinateur a accepté la perte de {{entries}} étapes, dont {{snapshots}} sauvegardes.',
+    'index-rebuilt': 'L’index local était abîmé et a été reconstruit.',
+    'pin-rebuilt': 'Ce que cet ordinateur retenait du coffre était abîmé et a été reconstruit.',
+    'snapshot-repeated': 'Le serveur montre deux fois la même sauvegarde (étape {{seq}}) : ignoré.',
+    'snapshot-unknown': 'L’étape {{seq}} parle d’une sauvegarde inconnue : ignoré.',
+    'summary-damaged': 'L’étape {{seq}} est illisible : {{reason}}',
+    'file-cache-rebuilt': 'La mémoire des fichiers inchangés était abîmée : tous sont relus.',
+    'packs-sent-again': 'Le serveur avait perdu {{packs}} paquets de « {{mandate}} » : ils sont envoyés à nouveau.',
   },
   problem: {
     changed: 'le fichier a changé pendant la lecture',
@@ -232,6 +269,8 @@ export const fr = {
     name: 'le nom ne peut pas être enregistré',
     'link-outside': 'le lien mène hors du mandat',
     damaged: 'les données sont endommagées dans le coffre',
+    'path-too-long': 'le chemin est trop long',
+    'invalid-link': 'le lien ne peut pas être enregistré',
   },
   connect: {
     describe: 'relie cet ordinateur à Crésus Safe',
@@ -282,6 +321,7 @@ export const fr = {
     done: 'Le kit de secours est activé. Il ouvre votre coffre sans la clé secrète : gardez-le comme la clé d’un coffre-fort.',
     ask: 'Code du kit de secours : ',
     used: 'Le coffre est ouvert avec le kit, et la nouvelle clé secrète est fixée.',
+    anchor: 'code d’ancrage imprimé avec le kit',
   },
   kitPage: {
     title: 'Kit de secours Crésus Safe',
@@ -339,7 +379,7 @@ export const fr = {
     nothing: 'Aucun mandat à envoyer. Indiquez un dossier : cresus-safe mandate add NOM --path DOSSIER',
   },
   progress: {
-    scan: 'lecture du dossier',
+    scan: 'lecture du dossier : {{files}} éléments',
     send: '{{percent}} %  {{bytes}} sur {{total}}  {{rate}}/s  encore {{eta}}  fichiers {{files}}  envoyé {{sent}}  déjà dans le coffre {{reused}}',
     restore:
       '{{percent}} %  {{bytes}} sur {{total}}  {{rate}}/s  encore {{eta}}  fichiers {{files}}  reçu {{received}}',

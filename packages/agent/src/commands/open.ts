@@ -1,0 +1,135 @@
+import { normaliseSecret, type VaultKeys } from '@cresus-safe/protocol';
+import { AgentError } from '../errors.ts';
+import { type Config, loadConfig, readToken, saveConfig } from '../local/config.ts';
+import { prepareHome } from '../local/home.ts';
+import { recallRoot } from '../local/keyring.ts';
+import { changeState, type KnownMandate } from '../local/state.ts';
+import type { Warning } from '../vault/history-state.ts';
+import type { HttpRemote } from '../vault/http-remote.ts';
+import type { Opener } from '../vault/unlock.ts';
+import type { Vault } from '../vault/vault.ts';
+import type { Context } from './context.ts';
+import { askSecret } from './secret-source.ts';
+
+/** A connection to the server this computer was enrolled with. */
+export interface Connection {
+  readonly config: Config;
+  readonly remote: HttpRemote;
+}
+
+/** An open vault with the connection it lives on; `close` ends the connection and wipes the keys. */
+export interface Safe extends Connection {
+  readonly vault: Vault;
+  close(): void;
+}
+
+/** @throws AgentError `usage` when this computer is not connected */
+export async function connectRemote(context: Context): Promise<Connection> {
+  const { home, version } = context;
+  const config = loadConfig(home);
+  const token = readToken(home);
+  if (token === undefined)
+    throw new AgentError('usage', 'this computer has no token', {
+      key: 'error.not-connected',
+      hint: 'hint.not-connected',
+    });
+  prepareHome(home);
+  const { HttpRemote } = await import('../vault/http-remote.ts');
+  return { config, remote: new HttpRemote({ url: config.server.url, token, agentVersion: version }) };
+}
+
+/** Passes a warning of the vault on to the user, in the language of the run. */
+export function warner({ texts, output }: Context): (warning: Warning) => void {
+  return ({ code, params }) => {
+    output.warn(code, texts.find(`warning.${code}`, params) ?? texts('warning.other', { message: code }));
+  };
+}
+
+/**
+ * Opens the vault: remembered root, else the secret key. With mode 'read' a history that the server took back does not
+ * stop what only reads.
+ * @throws AgentError as `unlock` and `openVault`
+ */
+export async function openSafe(context: Context, mode: 'read' | 'write', opener?: Opener): Promise<Safe> {
+  const connection = await connectRemote(context);
+  try {
+    const keys = await unlockKeys(context, connection, opener);
+    return await openWithKeys(context, connection, keys, mode);
+  } catch (error) {
+    connection.remote.close();
+    throw error;
+  }
+}
+
+/** The keys of the vault; at the first time on this computer this also proves to the server that they are held here. */
+export async function unlockKeys(context: Context, connection: Connection, opener?: Opener): Promise<VaultKeys> {
+  const { home } = context;
+  const { config, remote } = connection;
+  const { unlock } = await import('../vault/unlock.ts');
+  const chosen = opener ?? (await chooseOpener(context));
+  const options = { dir: home.vault, remote, deviceId: config.deviceId, opener: chosen, warn: warner(context) };
+  const { keys } = await unlock(options);
+  if (config.vaultId === undefined) saveConfig(home, { ...config, vaultId: keys.vaultId });
+  return keys;
+}
+
+async function chooseOpener(context: Context): Promise<Opener> {
+  // a key given for this run goes before the remembered one: so a script can tell a wrong key (exit 4)
+  const remembered = hasGivenSecret(context) ? undefined : await recallRoot(context.home);
+  if (remembered) return { root: remembered.root };
+  return { secret: normaliseSecret(await askSecret(context, context.texts('secret.ask'))) };
+}
+
+function hasGivenSecret({ secretFile, env }: Context): boolean {
+  return secretFile !== undefined || (env['CRESUS_SAFE_SECRET'] ?? '') !== '';
+}
+
+/** Syncs and opens the vault with keys that are there already. */
+export async function openWithKeys(
+  context: Context,
+  connection: Connection,
+  keys: VaultKeys,
+  mode: 'read' | 'write',
+): Promise<Safe> {
+  const { home, now } = context;
+  const { config, remote } = connection;
+  const { openVault } = await import('../vault/vault.ts');
+  const vault = await openVault({
+    dir: home.vault,
+    remote,
+    keys,
+    deviceId: config.deviceId,
+    server: { serverId: config.server.serverId, receiptKeys: config.server.receiptKeys },
+    now,
+    warn: warner(context),
+    mode,
+  });
+  rememberKnown(context, vault);
+  const close = (): void => {
+    remote.close();
+    keys.wipe();
+  };
+  return { ...connection, vault, close };
+}
+
+/** Keeps what the Safe holds for the commands that work without the secret key (`mandate add`, `mandate list`, `status`). */
+export function rememberKnown({ home, now }: Context, vault: Vault): readonly KnownMandate[] {
+  const known = new Map<string, KnownMandate>();
+  for (const { mandateId, mandateRef, mandateName, id, seq, receivedAt } of vault.snapshots()) {
+    const lastSnapshot = { id, seq, receivedAt };
+    known.set(mandateId, { mandateId, ref: mandateRef, name: mandateName, lastSnapshot });
+  }
+  const list = [...known.values()];
+  changeState(home, now(), () => ({ known: list }));
+  return list;
+}
+
+/** The mandates that the Safe holds, after asking it. */
+export async function lookIntoSafe(context: Context): Promise<readonly KnownMandate[]> {
+  const safe = await openSafe(context, 'read');
+  try {
+    return rememberKnown(context, safe.vault);
+  } finally {
+    safe.close();
+  }
+}

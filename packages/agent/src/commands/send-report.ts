@@ -1,0 +1,55 @@
+import type { BackupResult } from '../backup/backup.ts';
+import type { Mandate } from '../mandate/mandates.ts';
+import { countText, durationText, momentText, sizeText, visible } from '../render/text.ts';
+import type { Context } from './context.ts';
+import { problemText } from './show.ts';
+
+const LISTED = 20;
+
+/** One sent mandate as scripts see it. */
+export function sentJson(mandate: Mandate, result: BackupResult): Record<string, unknown> {
+  const { id, seq, files, bytes, newBytes, sentBytes, unchangedFiles, problems, durationMs, unchanged } = result;
+  const { entryHash, keyId, serverId, time } = result.receipt;
+  return {
+    mandate: mandate.name,
+    id,
+    seq,
+    files,
+    bytes,
+    newBytes,
+    sentBytes,
+    unchangedFiles,
+    problems,
+    durationMs,
+    unchanged,
+    receipt: { seq, time, entryHash, keyId, serverId, bytes: result.receipt.bytes },
+  };
+}
+
+/** What a person reads after a mandate was sent. */
+export function sentLines({ texts }: Context, mandate: Mandate, result: BackupResult): string[] {
+  const { language } = texts;
+  const name = visible(mandate.name);
+  if (result.unchanged) return [`✓ ${texts('send.unchanged', { name })}`, ...problemLines(texts, result)];
+  return [
+    `✓ ${texts('send.done', { name, files: countText(result.files), bytes: sizeText(result.bytes, language) })}`,
+    texts('send.sent', {
+      sent: sizeText(result.sentBytes, language),
+      reused: sizeText(Math.max(0, result.bytes - result.newBytes), language),
+      unchanged: countText(result.unchangedFiles),
+      duration: durationText(result.durationMs, language),
+    }),
+    texts('send.receipt', { id: result.id.slice(0, 8), seq: result.seq, date: momentText(result.receipt.time) }),
+    ...problemLines(texts, result),
+  ];
+}
+
+function problemLines(texts: Context['texts'], { problems }: BackupResult): string[] {
+  if (problems.length === 0) return [];
+  const left = problems.length - LISTED;
+  return [
+    texts('send.problems', { count: problems.length }),
+    ...problems.slice(0, LISTED).map(({ path, code }) => `    ${problemText(texts, path, code)}`),
+    ...(left > 0 ? [texts('send.more', { count: left })] : []),
+  ];
+}

@@ -1,0 +1,99 @@
+import { AgentError } from '../errors.ts';
+import { findMandate, loadMandates, nameKey } from '../mandate/mandates.ts';
+import type { Outcome } from '../render/output.ts';
+import { brief, countText, momentText, sizeText, table, visible } from '../render/text.ts';
+import type { SnapshotInfo, Vault } from '../vault/vault.ts';
+import type { Context } from './context.ts';
+import { openSafe } from './open.ts';
+
+/** Lists the snapshots of a mandate of this computer, or of one that exists only in the Safe; newest first. */
+export async function snapshots(context: Context, name: string): Promise<Outcome> {
+  const safe = await openSafe(context, 'read');
+  try {
+    const list = snapshotsOf(context, safe.vault, name).toReversed();
+    return {
+      json: { snapshots: list.map(snapshotJson) },
+      lines:
+        list.length === 0
+          ? [context.texts('snapshots.none', { name: visible(name) })]
+          : table(
+              list.map((snapshot) => cells(context, snapshot)),
+              [2, 3],
+            ),
+    };
+  } finally {
+    safe.close();
+  }
+}
+
+/**
+ * The snapshots of the mandate with this name, oldest first. A mandate of this computer is found by its id, whatever it
+ * was called when it was sent; otherwise the name decides, as the newest snapshot of each mandate says it.
+ * @throws AgentError `not-found` when neither this computer nor the Safe knows the name
+ */
+export function snapshotsOf(context: Context, vault: Vault, name: string): SnapshotInfo[] {
+  const all = vault.snapshots();
+  const here = findMandate(loadMandates(context.home), name);
+  if (here) return all.filter(({ mandateId }) => mandateId === here.mandateId);
+  const newest = new Map(all.map((snapshot) => [snapshot.mandateId, snapshot]));
+  const found = [...newest.values()].findLast(({ mandateName }) => nameKey(mandateName) === nameKey(name));
+  if (found) return all.filter(({ mandateId }) => mandateId === found.mandateId);
+  const known = [...newest.values()].map(({ mandateName }) => mandateName).join(', ');
+  throw new AgentError('not-found', `no mandate is named ${name}`, {
+    key: 'error.no-mandate',
+    hint: known ? 'hint.no-mandate' : 'hint.none',
+    params: { name, known },
+    details: { name },
+  });
+}
+
+/** The snapshot that `text` means: `latest`, a whole id, or its beginning. @throws AgentError `not-found`, `usage` */
+export function chooseSnapshot(list: readonly SnapshotInfo[], text: string, name: string): SnapshotInfo {
+  const wanted = text.toLowerCase();
+  const found = wanted === 'latest' ? list.slice(-1) : list.filter(({ id }) => wanted !== '' && id.startsWith(wanted));
+  const [only] = found;
+  if (only && found.length === 1) return only;
+  if (found.length > 1)
+    throw new AgentError('usage', `several snapshots begin with ${text}`, {
+      key: 'error.ambiguous-snapshot',
+      hint: 'hint.no-snapshot',
+      params: { id: text },
+    });
+  throw new AgentError('not-found', `no snapshot ${text}`, {
+    key: list.length === 0 ? 'error.no-snapshot-yet' : 'error.no-snapshot-of',
+    hint: list.length === 0 ? 'hint.none' : 'hint.no-snapshot',
+    params: { id: text, name },
+    details: { id: text },
+  });
+}
+
+/** A snapshot as scripts see it. What this version cannot set yet is null. */
+export function snapshotJson(snapshot: SnapshotInfo): Record<string, unknown> {
+  const { id, seq, createdAt, receivedAt, comment, files, bytes, holdUntil, forgottenAt, incomplete } = snapshot;
+  return {
+    id,
+    seq,
+    createdAt,
+    receivedAt,
+    comment,
+    files,
+    bytes,
+    incomplete,
+    yearClosed: null,
+    holdUntil: holdUntil === 0 ? null : holdUntil,
+    forgotten: forgottenAt !== undefined,
+    purgeOn: null,
+    freedOn: null,
+  };
+}
+
+function cells({ texts }: Context, snapshot: SnapshotInfo): string[] {
+  const { id, receivedAt, files, bytes, comment, incomplete } = snapshot;
+  return [
+    id.slice(0, 8),
+    momentText(receivedAt),
+    texts('snapshots.files', { files: countText(files) }),
+    sizeText(bytes, texts.language),
+    [incomplete ? texts('snapshots.partial') : '', comment ? `« ${brief(comment, 60)} »` : ''].join(' ').trim(),
+  ];
+}

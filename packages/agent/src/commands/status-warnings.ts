@@ -1,0 +1,121 @@
+import type { State } from '../local/state.ts';
+import type { Mandate } from '../mandate/mandates.ts';
+import type { TextKey } from '../render/i18n.ts';
+import { calendarText, dateText, visible } from '../render/text.ts';
+import type { Account } from '../vault/remote.ts';
+import type { Context } from './context.ts';
+
+/** Something to act upon: `code` for scripts, `message` in the language of the run. */
+export interface StatusWarning {
+  readonly code: string;
+  readonly message: string;
+}
+
+const DAY_MS = 86_400_000;
+const MINUTE_MS = 60_000;
+/** The first notice of the service goes out this long before the end; the agent says it from then on. */
+const EXPIRY_NOTICE_DAYS = 60;
+/** A mandate that was not sent for as long as the service itself takes for silence. */
+const SILENCE_DAYS = 14;
+/** Clocks that differ less disturb nothing. */
+const CLOCK_TOLERANCE_MS = 10 * MINUTE_MS;
+
+/** Warnings about the subscription and the clock, from what the server says (or said last). */
+export function accountWarnings(context: Context, account: Account | undefined, state: State): StatusWarning[] {
+  const subscription = account?.subscription ?? state.subscription;
+  const warnings = subscription ? subscriptionWarnings(context, subscription) : [];
+  const skew = account ? context.now() - account.serverTime : 0;
+  if (Math.abs(skew) > CLOCK_TOLERANCE_MS) {
+    const minutes = Math.round(Math.abs(skew) / MINUTE_MS);
+    warnings.push({ code: 'clock', message: context.texts('warning.clock', { minutes }) });
+  }
+  return warnings;
+}
+
+const STATES: Readonly<Record<string, TextKey>> = {
+  grace: 'warning.grace',
+  'read-only': 'warning.read-only',
+  closing: 'warning.closing',
+  closed: 'warning.closed',
+  archive: 'warning.archive',
+  suspended: 'warning.suspended',
+};
+
+function subscriptionWarnings(
+  { texts, now }: Context,
+  { state, expiresOn }: { readonly state: string; readonly expiresOn: string },
+): StatusWarning[] {
+  const date = calendarText(expiresOn);
+  const key = Object.hasOwn(STATES, state) ? STATES[state] : undefined;
+  if (key) return [{ code: state, message: texts(key, { date }) }];
+  const left = daysUntil(expiresOn, now());
+  if (state !== 'active' || Number.isNaN(left) || left > EXPIRY_NOTICE_DAYS || left < 0) return [];
+  const message =
+    left === 0 ? texts('warning.expires-today', { date }) : texts('warning.expires-soon', { count: left, date });
+  return [{ code: 'expires-soon', message }];
+}
+
+/** Whole days from today (in Switzerland) to a calendar date. */
+function daysUntil(date: string, now: number): number {
+  const [day, month, year] = dateText(now).split('.');
+  return Math.round((Date.parse(`${date}T00:00:00Z`) - Date.parse(`${year}-${month}-${day}T00:00:00Z`)) / DAY_MS);
+}
+
+export interface LocalFacts {
+  readonly context: Context;
+  readonly mandates: readonly Mandate[];
+  readonly state: State;
+  readonly unanchored: boolean;
+  readonly present: (path: string) => boolean;
+}
+
+/** Warnings that this computer knows by itself. */
+export function localWarnings(facts: LocalFacts): StatusWarning[] {
+  const { context, mandates, state, unanchored, present } = facts;
+  const { texts } = context;
+  const warnings = mandates.flatMap((mandate) => mandateWarnings(facts, mandate));
+  if (unanchored) warnings.push({ code: 'unanchored', message: texts('warning.unanchored') });
+  warnings.push(...twinWarnings(context, mandates, state));
+  for (const { mandate, path } of state.kept)
+    if (present(path))
+      warnings.push({
+        code: 'replaced-kept',
+        message: texts('warning.replaced-kept', { name: visible(mandate), path: visible(path) }),
+      });
+  if (state.kitProvedAt === undefined) warnings.push({ code: 'no-kit', message: texts('warning.no-kit') });
+  if (state.rebuiltAt !== undefined)
+    warnings.push({
+      code: 'state-rebuilt',
+      message: texts('warning.state-rebuilt', { date: dateText(state.rebuiltAt) }),
+    });
+  return warnings;
+}
+
+function mandateWarnings({ context, state, present }: LocalFacts, mandate: Mandate): StatusWarning[] {
+  const { texts, now } = context;
+  const name = visible(mandate.name);
+  const warnings: StatusWarning[] = [];
+  const last = state.known?.find(({ mandateId }) => mandateId === mandate.mandateId)?.lastSnapshot;
+  const days = last ? Math.floor((now() - last.receivedAt) / DAY_MS) : 0;
+  if (!last) warnings.push({ code: 'never-sent', message: texts('warning.never-sent', { name }) });
+  else if (days >= SILENCE_DAYS)
+    warnings.push({ code: 'old-snapshot', message: texts('warning.old-snapshot', { name, count: days }) });
+  if (!present(mandate.path))
+    warnings.push({
+      code: 'path-missing',
+      message: texts('warning.path-missing', { name, path: visible(mandate.path) }),
+    });
+  return warnings;
+}
+
+/** Several mandates restored from one snapshot stay a warning until only one of them is left here (`mandate remove`). */
+function twinWarnings({ texts }: Context, mandates: readonly Mandate[], state: State): StatusWarning[] {
+  const families = Map.groupBy(state.twins, ({ sourceId }) => sourceId);
+  return [...families].flatMap(([sourceId, twins]) => {
+    const ids = new Set([sourceId, ...twins.map(({ mandateId }) => mandateId)]);
+    const here = mandates.filter(({ mandateId }) => ids.has(mandateId));
+    if (here.length < 2) return [];
+    const names = here.map(({ name }) => visible(name)).join(', ');
+    return [{ code: 'several-from-one', message: texts('warning.twins', { names }) }];
+  });
+}
