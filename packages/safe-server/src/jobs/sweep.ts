@@ -1,26 +1,46 @@
 import { createHash } from 'node:crypto';
 import { LessThan } from 'typeorm';
 import { packKey } from '../blobs/keys.ts';
-import type { BlobStore } from '../blobs/store.ts';
-import type { Db } from '../db/unit-of-work.ts';
-import { PackEntity, type PackRow } from '../vaults/entities.ts';
+import type { VaultDeps } from '../vaults/deps.ts';
+import { EntryEntity, PackEntity, type PackRow } from '../vaults/entities.ts';
+import { mirrorEntry } from '../vaults/mirror.ts';
 import { finishPack, releasePack } from '../vaults/pack-store.ts';
 
 /** What a sweep did. */
 export interface SweepResult {
   readonly stored: number;
   readonly released: number;
+  readonly mirrored: number;
 }
+
+type SweepDeps = Pick<VaultDeps, 'db' | 'blobs' | 'clock'>;
 
 const AT_ONCE = 100;
 
 /**
- * Settles reservations whose time is over: a crash between writing an object and noting it leaves a pending row (F-14).
- * If the object is there and has the hash that is its name, the pack is stored; else the object goes and the bytes are
- * given back. Two sweeps side by side, or an upload that ends meanwhile, do no harm: each step is checked in its own
- * unit of work, and an object is created whole or not at all.
+ * Settles what crashes left half done. Two sweeps side by side, or a request that ends meanwhile, do no harm: each step
+ * is checked in its own unit of work, and an object is created whole or not at all.
  */
-export async function sweepPending(deps: { db: Db; blobs: BlobStore; clock: () => number }): Promise<SweepResult> {
+export async function sweepPending(deps: SweepDeps): Promise<SweepResult> {
+  const mirrored = await mirrorLeftovers(deps);
+  return { ...(await settlePacks(deps)), mirrored };
+}
+
+/** Entries that were committed but never copied to the bucket, so nobody sees them although they have a receipt. */
+async function mirrorLeftovers(deps: SweepDeps): Promise<number> {
+  const rows = await deps.db.read((manager) =>
+    manager.find(EntryEntity, { select: { vaultId: true, seq: true }, where: { mirrored: false } }),
+  );
+  for (const { vaultId, seq } of rows) await mirrorEntry(deps, vaultId, seq);
+  return rows.length;
+}
+
+/**
+ * Reservations whose time is over: a crash between writing an object and noting it leaves a pending row (F-14). If the
+ * object is there and has the hash that is its name, the pack is stored; else the object goes and the bytes are given
+ * back.
+ */
+async function settlePacks(deps: SweepDeps): Promise<{ stored: number; released: number }> {
   const result = { stored: 0, released: 0 };
   for (;;) {
     const now = deps.clock();
@@ -36,10 +56,7 @@ export async function sweepPending(deps: { db: Db; blobs: BlobStore; clock: () =
   }
 }
 
-async function settle(
-  { db, blobs, clock }: { db: Db; blobs: BlobStore; clock: () => number },
-  row: PackRow,
-): Promise<'stored' | 'released'> {
+async function settle({ db, blobs, clock }: SweepDeps, row: PackRow): Promise<'stored' | 'released'> {
   const key = packKey(row.vaultId, row.packId);
   if (await isWhole(blobs, key, row)) {
     await db.write((manager) => finishPack(manager, row, clock()));
@@ -50,7 +67,7 @@ async function settle(
   return 'released';
 }
 
-async function isWhole(blobs: BlobStore, key: string, row: PackRow): Promise<boolean> {
+async function isWhole(blobs: SweepDeps['blobs'], key: string, row: PackRow): Promise<boolean> {
   const read = await blobs.get(key);
   if (read === undefined) return false;
   const hash = createHash('sha256');

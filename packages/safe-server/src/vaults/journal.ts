@@ -18,7 +18,7 @@ import { type Appended, AppendRefused, countSince, findEntry, findVault, insertE
 import { KeyedQueue } from './keyed-queue.ts';
 import { mirrorEntry, requireFree } from './mirror.ts';
 import { checkStored } from './pack-store.ts';
-import { parsing } from './parsing.ts';
+import { checkPartSizes, parsing } from './parsing.ts';
 import { checkEntry, needsSubscription } from './rules.ts';
 
 const HOUR_MS = 3600 * 1000;
@@ -45,12 +45,8 @@ export const createAppends = (): Appends => new KeyedQueue();
  *
  * @throws ServerError as the table of errors has them for a journal request
  */
-export async function append(
-  deps: VaultDeps,
-  appends: Appends,
-  device: Device,
-  bytes: Uint8Array,
-): Promise<AppendResult> {
+export async function append(deps: VaultDeps, appends: Appends, device: Device, bytes: Buffer): Promise<AppendResult> {
+  checkPartSizes(bytes);
   const request = parsing(() => parseRequest(bytes));
   checkSender(device, request);
   return await appends.run(request.entry.vaultId, () => appendInTurn(deps, device, request));

@@ -17,6 +17,9 @@ import type { VaultDeps } from './deps.ts';
 import { EntryEntity, type EntryRow, HeaderEntity } from './entities.ts';
 import { findEntry } from './journal-store.ts';
 
+/** What copying to the bucket needs. */
+export type MirrorDeps = Pick<VaultDeps, 'db' | 'blobs'>;
+
 const MAX_FRAME_BYTES = MAX_REQUEST_BYTES + RECEIPT_BYTES;
 
 /**
@@ -25,7 +28,7 @@ const MAX_FRAME_BYTES = MAX_REQUEST_BYTES + RECEIPT_BYTES;
  *
  * @throws ServerError `read-only` when the bucket has another entry in its place
  */
-export async function mirrorEntry(deps: VaultDeps, vaultId: string, seq: number): Promise<void> {
+export async function mirrorEntry(deps: MirrorDeps, vaultId: string, seq: number): Promise<void> {
   const row = await deps.db.read((manager) => findEntry(manager, vaultId, seq));
   if (row === null || row.mirrored) return;
   const header = await deps.db.read((manager) => manager.findOneBy(HeaderEntity, { vaultId, seq }));
@@ -70,7 +73,7 @@ function frameOf(row: EntryRow): Uint8Array {
   });
 }
 
-async function putOnce(deps: VaultDeps, key: string, bytes: Uint8Array): Promise<void> {
+async function putOnce(deps: MirrorDeps, key: string, bytes: Uint8Array): Promise<void> {
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   if ((await deps.blobs.put(key, bytes, { length: bytes.length, sha256 })) === 'created') return;
   const there = await readBlob(deps.blobs, key, MAX_FRAME_BYTES);
