@@ -30,6 +30,10 @@ const ConfigSchema = z.strictObject({
   minBytesPerSecond: positive.max(100_000).default(1024),
   deviceTransfers: positive.max(1000).default(32),
   processTransfers: positive.max(100_000).default(256),
+  /** Journal entries that a vault may append within any hour (TN-31). */
+  entriesPerHour: positive.max(1_000_000).default(1000),
+  /** After so many minutes the sweeper looks at what became of an upload; 17 MiB at 56 kbit/s take 43. */
+  pendingMinutes: positive.max(10_080).default(120),
 });
 type Settings = z.infer<typeof ConfigSchema>;
 type SettingName = keyof Settings;
@@ -54,6 +58,7 @@ export interface Config {
   readonly headerSeconds: number;
   readonly pace: { readonly windowSeconds: number; readonly minBytesPerSecond: number };
   readonly transfers: { readonly perDevice: number; readonly perProcess: number };
+  readonly vaults: { readonly entriesPerHour: number; readonly pendingMs: number };
 }
 
 /** Names of all settings, for the command line. */
@@ -130,6 +135,7 @@ function freeze(settings: Settings): Config {
     headerSeconds: settings.headerSeconds,
     pace: Object.freeze({ windowSeconds: settings.stallSeconds, minBytesPerSecond: settings.minBytesPerSecond }),
     transfers: Object.freeze({ perDevice: settings.deviceTransfers, perProcess: settings.processTransfers }),
+    vaults: Object.freeze({ entriesPerHour: settings.entriesPerHour, pendingMs: settings.pendingMinutes * 60_000 }),
   });
 }
 

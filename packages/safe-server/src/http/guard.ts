@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import helmet from 'helmet';
 import type { Logger } from 'pino';
@@ -33,25 +34,30 @@ export function requestLog(log: Logger): RequestHandler {
     logger: log,
     genReqId: (req) => req.id,
     quietReqLogger: true,
-    customAttributeKeys: { reqId: 'requestId', responseTime: 'ms' },
-    serializers: { req: () => undefined, res: () => undefined, err: (error: Error) => error.name },
+    quietResLogger: true,
+    customAttributeKeys: { reqId: 'requestId' },
     customLogLevel: (_req, res) => (res.statusCode >= 500 ? 'error' : 'info'),
     customSuccessMessage: () => 'request',
     customErrorMessage: () => 'request',
-    customReceivedMessage: () => 'request',
-    customProps: (req, res) => {
-      const { locals } = res as { locals?: Record<string, unknown> };
-      return {
-        method: req.method,
-        route: locals?.['route'] ?? `unmatched ${(req.url ?? '').split('?')[0]?.slice(0, 200)}`,
-        status: res.statusCode,
-        device: locals?.['device'],
-        problem: locals?.['problem'],
-        bytesIn: Number(req.headers['content-length'] ?? 0),
-        bytesOut: Number(res.getHeader('content-length') ?? 0),
-      };
-    },
+    customSuccessObject: (req, res, facts: { responseTime: number }) => requestFacts(req, res, facts.responseTime),
+    customErrorObject: (req, res, _error, facts: { responseTime: number }) =>
+      requestFacts(req, res, facts.responseTime),
   }) as RequestHandler;
+}
+
+function requestFacts(req: IncomingMessage, res: ServerResponse, ms: number): object {
+  const { locals } = res as { locals?: Record<string, unknown> };
+  return {
+    method: req.method,
+    route: locals?.['route'] ?? `unmatched ${(req.url ?? '').split('?')[0]?.slice(0, 200)}`,
+    status: res.statusCode,
+    device: locals?.['device'],
+    problem: locals?.['problem'],
+    ms,
+    bytesIn: Number(req.headers['content-length'] ?? 0),
+    bytesOut: Number(res.getHeader('content-length') ?? 0),
+    aborted: res.writableFinished ? undefined : true,
+  };
 }
 
 /** Headers of an API: nothing is a page unless its route says so, nothing is cached, nothing is shared across origins. */

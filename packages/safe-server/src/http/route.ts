@@ -30,11 +30,20 @@ export interface UploadBody {
   readonly chunks: AsyncIterable<Buffer>;
 }
 
-/** What a route accepts as body: checked JSON, bytes gathered up to a limit, or a stream. */
+/** What a route accepts as body: checked JSON, bytes gathered up to a limit, or a stream. Made by the functions below. */
 export type BodySpec<B> =
   | { readonly kind: 'json'; readonly schema: z.ZodType<B>; readonly maxBytes?: number }
-  | { readonly kind: 'binary'; readonly maxBytes: number; readonly description: string }
-  | { readonly kind: 'stream'; readonly maxBytes: number; readonly description: string };
+  | { readonly kind: 'binary' | 'stream'; readonly maxBytes: number; readonly description: string; readonly gives?: B };
+
+/** A small binary body, handed over whole. */
+export function binaryBody(maxBytes: number, description: string): BodySpec<Buffer> {
+  return { kind: 'binary', maxBytes, description };
+}
+
+/** A large binary body, handed over piece by piece. */
+export function streamBody(maxBytes: number, description: string): BodySpec<UploadBody> {
+  return { kind: 'stream', maxBytes, description };
+}
 
 /** One possible answer, for OpenAPI. */
 export interface AnswerSpec {

@@ -1,8 +1,16 @@
 import { createHash, type KeyObject } from 'node:crypto';
+import {
+  adoptReceiptKeys,
+  asKeyId,
+  asServerId,
+  type KeyId,
+  type ReceiptKey,
+  type ServerId,
+} from '@cresus-safe/protocol/public';
 import { z } from 'zod';
 import { OperatorError, ServerError } from '../errors.ts';
 import { openObject, type SealKey, sealedWith, sealKeyId, sealObject } from './sealing.ts';
-import { keyIdOf, publicKeyOf, type ServerSignature, signingKey, signNamed, verifyNamed } from './signing.ts';
+import { keyIdOf, publicKeyOf, type ServerSignature, signingKey, signNamed } from './signing.ts';
 
 const hex = (digits: number) => z.string().regex(new RegExp(`^[0-9a-f]{${digits}}$`));
 const base64 = (bytes: number) =>
@@ -28,15 +36,9 @@ const RingSchema = z.strictObject({
 });
 type RingFile = z.infer<typeof RingSchema>;
 
-/** A receipt key as agents see it (SPEC 7), newest last. */
-export interface PublicReceiptKey {
-  readonly keyId: string;
+interface SigningKey {
+  readonly listed: ReceiptKey;
   readonly publicKey: Uint8Array;
-  readonly endorsedBy: string | null;
-  readonly endorsement: Uint8Array | null;
-}
-
-interface ReceiptKey extends PublicReceiptKey {
   readonly key: KeyObject;
 }
 
@@ -48,15 +50,15 @@ type Random = (n: number) => Uint8Array;
  */
 export class KeyRing {
   /** 32 hex digits; agents pin it at enrolment. */
-  readonly serverId: string;
+  readonly serverId: ServerId;
   readonly #file: RingFile;
-  readonly #receipt: readonly ReceiptKey[];
+  readonly #receipt: readonly SigningKey[];
   readonly #share: readonly SealKey[];
   readonly #seal: readonly SealKey[];
   readonly #random: Random;
 
   private constructor(file: RingFile, random: Random) {
-    this.serverId = file.serverId;
+    this.serverId = asServerId(file.serverId);
     this.#file = file;
     this.#receipt = receiptChain(file);
     this.#share = file.share.map(sealKey);
@@ -109,22 +111,18 @@ export class KeyRing {
 
   /** Ids of all keys of the ring. */
   keyIds(): string[] {
-    return [...this.#receipt, ...this.#share, ...this.#seal].map((key) => key.keyId);
+    const { receipt, share, seal } = this.#file;
+    return [...receipt, ...share, ...seal].map(({ keyId }) => keyId);
   }
 
   /** The public receipt keys, oldest first, all of them for ever. */
-  receiptKeys(): readonly PublicReceiptKey[] {
-    return this.#receipt.map(({ keyId, publicKey, endorsedBy, endorsement }) => ({
-      keyId,
-      publicKey,
-      endorsedBy,
-      endorsement,
-    }));
+  receiptKeys(): ReceiptKey[] {
+    return this.#receipt.map(({ listed }) => listed);
   }
 
   /** The id of the receipt key in use. */
-  get receiptKeyId(): string {
-    return newest(this.#receipt).keyId;
+  get receiptKeyId(): KeyId {
+    return newest(this.#receipt).listed.keyId;
   }
 
   /** Signs with the receipt key in use (SPEC 7); 64 bytes. */
@@ -179,7 +177,7 @@ function endorsed(serverId: string, publicKey: Uint8Array): Buffer {
 
 function newReceiptKey(
   serverId: string,
-  previous: ReceiptKey | undefined,
+  previous: SigningKey | undefined,
   random: Random,
   createdAt: string,
 ): RingFile['receipt'][number] {
@@ -190,37 +188,33 @@ function newReceiptKey(
     keyId: keyIdOf(publicKey),
     publicKey: publicKey.toString('base64'),
     seed: seed.toString('base64'),
-    endorsedBy: previous?.keyId ?? null,
+    endorsedBy: previous?.listed.keyId ?? null,
     endorsement: endorsement?.toString('base64') ?? null,
     createdAt,
   };
 }
 
 /** Checks that each key is what it says and that each but the first is endorsed by the one before it. */
-function receiptChain(file: RingFile): ReceiptKey[] {
-  const chain: ReceiptKey[] = [];
-  for (const stored of file.receipt) {
+function receiptChain(file: RingFile): SigningKey[] {
+  const keys = file.receipt.map((stored) => {
     const key = signingKey(Buffer.from(stored.seed, 'base64'));
     const publicKey = publicKeyOf(key);
     if (publicKey.toString('base64') !== stored.publicKey || keyIdOf(publicKey) !== stored.keyId)
       throw new Error(`receipt key ${stored.keyId} is not its seed's`);
-    const endorsement = stored.endorsement === null ? null : Buffer.from(stored.endorsement, 'base64');
-    const before = chain.at(-1);
-    if (!isEndorsed(file.serverId, publicKey, before, stored.endorsedBy, endorsement))
-      throw new Error(`receipt key ${stored.keyId} is not endorsed by the one before it`);
-    chain.push({ keyId: stored.keyId, publicKey, endorsedBy: stored.endorsedBy, endorsement, key });
-  }
-  return chain;
+    return { listed: listedKey(stored), publicKey, key };
+  });
+  const listed = keys.map((key) => key.listed);
+  adoptReceiptKeys(asServerId(file.serverId), [], listed);
+  return keys;
 }
 
-function isEndorsed(
-  serverId: string,
-  publicKey: Uint8Array,
-  before: ReceiptKey | undefined,
-  endorsedBy: string | null,
-  endorsement: Uint8Array | null,
-): boolean {
-  if (before === undefined) return endorsedBy === null && endorsement === null;
-  if (endorsedBy !== before.keyId || endorsement === null) return false;
-  return verifyNamed(before.publicKey, 'receipt-key', endorsed(serverId, publicKey), endorsement);
+/** The key as agents see it (SPEC 7). */
+function listedKey({ keyId, publicKey, endorsedBy, endorsement }: RingFile['receipt'][number]): ReceiptKey {
+  const hexOf = (text: string) => toHex(Buffer.from(text, 'base64'));
+  return {
+    keyId: asKeyId(keyId),
+    publicKey: hexOf(publicKey),
+    endorsedBy: endorsedBy === null ? null : asKeyId(endorsedBy),
+    endorsement: endorsement === null ? null : hexOf(endorsement),
+  };
 }

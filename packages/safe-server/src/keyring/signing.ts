@@ -1,4 +1,4 @@
-import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
+import { createHash, createPrivateKey, createPublicKey, type KeyObject, sign } from 'node:crypto';
 
 // RFC 8410: the DER bytes before a raw Ed25519 seed (PKCS#8) and before a raw public key (SPKI)
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
@@ -29,13 +29,6 @@ export function publicKeyOf(key: KeyObject): Buffer {
 /** `Sign(key, name, m)` of SPEC 3: Ed25519 over `L(name) ‖ 00 ‖ m`. */
 export function signNamed(key: KeyObject, name: ServerSignature, message: Uint8Array): Buffer {
   return sign(null, labelled(name, message), key);
-}
-
-/** Checks a signature over `L(name) ‖ 00 ‖ m`; false for anything else, a key that is not 32 bytes too. */
-export function verifyNamed(publicKey: Uint8Array, name: string, message: Uint8Array, signature: Uint8Array): boolean {
-  if (publicKey.length !== 32 || signature.length !== 64) return false;
-  const key = createPublicKey({ key: Buffer.concat([SPKI_PREFIX, publicKey]), format: 'der', type: 'spki' });
-  return verify(null, labelled(name, message), key, signature);
 }
 
 /** `H(key)[0..8]` in hex: the id of a receipt key (SPEC 7). */
