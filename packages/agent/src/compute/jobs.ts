@@ -74,6 +74,8 @@ export interface UnpackWrite {
   readonly length: number;
   /** Whether the SHA-256 of exactly these bytes is wanted. */
   readonly digest?: boolean;
+  /** The file at the path was made before and gets several runs; else the path must be free. */
+  readonly exists?: boolean;
 }
 
 /** Verifies a fetched pack in its slot, opens the segments that are needed once each and writes runs of them. */

@@ -93,7 +93,7 @@ function writeRun(write: UnpackWrite, run: Uint8Array): void {
     writeAll(write.target, run, write.position);
     return;
   }
-  const file = openSync(write.target, 'wx', 0o600);
+  const file = openSync(write.target, write.exists ? 'r+' : 'wx', 0o600);
   try {
     writeAll(file, run, write.position);
   } finally {

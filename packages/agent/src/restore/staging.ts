@@ -10,7 +10,7 @@ import {
   unlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { diskError, onDisk } from '../local/files.ts';
 import { foldedKey, type NameRules } from './names.ts';
@@ -23,8 +23,6 @@ export interface Staging {
   readonly dir: string;
   /** The tree that will become the target. */
   readonly tree: string;
-  /** Sealed packs that are needed again later. */
-  readonly packs: string;
   /** An interrupted restore of the same snapshot left files here; each counts only if its hash is right. */
   readonly reused: boolean;
 }
@@ -46,12 +44,15 @@ export function openStaging(target: string, snapshotId: string): Staging {
   sweep(parent, family, dir);
   const reused = onDisk(dir, () => takeUp(dir));
   if (!reused) onDisk(dir, () => mkdirSync(dir, { mode: 0o700 }));
-  const staging = { dir, tree: join(dir, 'tree'), packs: join(dir, 'packs'), reused };
-  onDisk(dir, () => {
-    mkdirSync(staging.tree, { recursive: true });
-    mkdirSync(staging.packs, { recursive: true, mode: 0o700 });
-  });
+  const staging = { dir, tree: join(dir, 'tree'), reused };
+  onDisk(dir, () => mkdirSync(staging.tree, { recursive: true }));
   return staging;
+}
+
+/** Removes the staging folder that a completed swap left; any other path is none of ours and stays. */
+export function sweepStaging(tree: string): void {
+  const dir = dirname(tree);
+  if (basename(dir).startsWith(PREFIX)) onDisk(dir, () => rmSync(dir, { recursive: true, force: true }));
 }
 
 /** Removes what is left of a staging folder; with its tree when that did not go into place. */

@@ -5,6 +5,7 @@ import { AgentError } from '../errors.ts';
 import { crashPoint } from '../local/crash.ts';
 import { ensureFolder, onDisk, readJson, removeDurable, syncFolder, writeJson } from '../local/files.ts';
 import { shape } from '../local/shape.ts';
+import { sweepStaging } from './staging.ts';
 
 /** What is about to be swapped: written durably before the first rename, so that the next start can finish it (I4). */
 export interface SwapIntent {
@@ -48,6 +49,7 @@ export function recoverSwaps(intents: string): string[] {
     const file = join(intents, name);
     const read = readJson(file, checkIntent);
     if (read.found && recover(read.value)) completed.push(read.value.target);
+    if (read.found && !isThere(read.value.staging)) sweepStaging(read.value.staging);
     removeDurable(file);
   }
   return completed;
