@@ -118,7 +118,7 @@ describe('units of work', () => {
 /** Runs `work` as code that no unit of work called. */
 function outside<T>(work: () => Promise<T>): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
-  waiting.push(() => work().then(resolve, reject));
+  waiting.push(() => void work().then(resolve, reject));
   return promise;
 }
 const waiting: (() => void)[] = [];

@@ -154,23 +154,11 @@ async function insertHeader(manager: EntityManager, { request, sealedShare }: Ap
 async function applyToSnapshots(manager: EntityManager, { request, receipt }: Appended): Promise<void> {
   const { kind, vaultId, seq, subject, mandateRef, holdUntil } = request.entry;
   const snapshot = { vaultId, snapshotId: subject };
-  switch (kind) {
-    case 'snapshot-add':
-      await manager.insert(SnapshotEntity, { ...snapshot, seq, mandateRef, forgottenSeq: null, holdUntil: 0 });
-      await manager.upsert(MandateEntity, { vaultId, mandateRef, lastSnapshotAt: receipt.time }, [
-        'vaultId',
-        'mandateRef',
-      ]);
-      return;
-    case 'snapshot-forget':
-      await manager.update(SnapshotEntity, snapshot, { forgottenSeq: seq });
-      return;
-    case 'snapshot-unforget':
-      await manager.update(SnapshotEntity, snapshot, { forgottenSeq: null });
-      return;
-    case 'year-closed':
-      await manager.update(SnapshotEntity, snapshot, { holdUntil });
-      return;
-    default: // the other kinds say nothing about snapshots
-  }
+  if (kind === 'snapshot-forget') await manager.update(SnapshotEntity, snapshot, { forgottenSeq: seq });
+  if (kind === 'snapshot-unforget') await manager.update(SnapshotEntity, snapshot, { forgottenSeq: null });
+  if (kind === 'year-closed') await manager.update(SnapshotEntity, snapshot, { holdUntil });
+  if (kind !== 'snapshot-add') return;
+  await manager.insert(SnapshotEntity, { ...snapshot, seq, mandateRef, forgottenSeq: null, holdUntil: 0 });
+  const mandate = { vaultId, mandateRef, lastSnapshotAt: receipt.time };
+  await manager.upsert(MandateEntity, mandate, ['vaultId', 'mandateRef']);
 }

@@ -34,9 +34,10 @@ const PART_LIMITS = [MAX_ENTRY_BYTES, MAX_PACKS_PER_SNAPSHOT * 32, MAX_ATTACHMEN
 export function checkPartSizes(request: Buffer): void {
   let at = 0;
   for (const limit of PART_LIMITS) {
-    if (at + 4 > request.length) return; // the parser says what is wrong
+    if (at + 4 > request.length) return; // cut short: the parser says where
     const length = request.readUInt32BE(at);
-    if (length > limit) throw new ServerError('too-large', { limit });
     at += 4 + length;
+    if (at > request.length) return;
+    if (length > limit) throw new ServerError('too-large', { limit });
   }
 }
