@@ -14,6 +14,7 @@ const common = {
 /** @type {import('jest').Config} */
 export default {
   maxWorkers: 2,
+  testTimeout: 60_000, // jest reads it here only, never in a project
   reporters: ['default', '<rootDir>/scripts/summary-reporter.mjs'],
   projects: [
     { ...common, displayName: 'unit', testMatch: ['<rootDir>/packages/*/src/**/*.test.ts'] },
@@ -22,7 +23,6 @@ export default {
       displayName: 'e2e',
       testMatch: ['<rootDir>/tests/**/*.test.ts'],
       testPathIgnorePatterns: ['/node_modules/', '<rootDir>/tests/bench/'],
-      testTimeout: 60_000,
       globalSetup: '<rootDir>/jest.build.mjs',
     },
   ],
