@@ -9,6 +9,7 @@ import {
   type MandateRef,
   openRecord,
   openSummary,
+  type PackId,
   type Receipt,
   type ReceiptKey,
   type ServerId,
@@ -25,6 +26,7 @@ import { AgentError, toAgentError } from '../errors.ts';
 import { ensureFolder } from '../local/files.ts';
 import { checkAnchor, freezeWarning } from './anchor.ts';
 import { type Appended, type AppendParts, append } from './append.ts';
+import { dropPacks } from './chunk-index.ts';
 import { History } from './history.ts';
 import type { SnapshotState, Step, Warning } from './history-state.ts';
 import { HistoryBroken, syncHistory } from './history-sync.ts';
@@ -245,6 +247,11 @@ export class Vault {
   learner(mandateId: MandateId): PackLearner {
     const { ref } = this.mandate(mandateId);
     return PackLearner.open(this.mandateDir(ref), this.keys.cacheKey(), ref, this.warn);
+  }
+
+  /** Makes the next send store again what these packs held: the server lost or damaged them. */
+  giveUpPacks(ref: MandateRef, ids: readonly PackId[]): Promise<void> {
+    return dropPacks(this.mandateDir(ref), this.keys.cacheKey(), ref, ids);
   }
 
   /** Folder of a mandate's caches; what is in it may be deleted at any time. */
