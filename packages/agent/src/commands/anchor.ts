@@ -2,10 +2,10 @@ import { resolve } from 'node:path';
 import { normaliseSecret } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
 import { readIfThere } from '../local/files.ts';
-import { takeLock } from '../local/lock.ts';
 import type { Outcome } from '../render/output.ts';
 import type { Vault } from '../vault/vault.ts';
 import type { Context } from './context.ts';
+import { lockHome } from './home-lock.ts';
 import { openSafe } from './open.ts';
 import { readReceiptFile } from './receipts.ts';
 import { askSecret } from './secret-source.ts';
@@ -22,7 +22,7 @@ export interface AnchorArgs {
  * @throws AgentError `rollback`, `fork`, `usage`
  */
 export async function anchor(context: Context, args: AnchorArgs): Promise<Outcome> {
-  using _lock = takeLock(context.home.lock);
+  using _lock = await lockHome(context);
   if (args.acceptHistory) return acceptHistory(context);
   const safe = await openSafe(context, 'write');
   try {

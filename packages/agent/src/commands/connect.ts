@@ -2,12 +2,12 @@ import { hostname } from 'node:os';
 import { AgentError } from '../errors.ts';
 import { findConfig, readToken, saveConfig, saveToken } from '../local/config.ts';
 import { prepareHome } from '../local/home.ts';
-import { takeLock } from '../local/lock.ts';
 import { changeState } from '../local/state.ts';
 import type { Outcome } from '../render/output.ts';
 import { visible } from '../render/text.ts';
 import type { Enrolment } from '../vault/remote.ts';
 import type { Context } from './context.ts';
+import { lockHome } from './home-lock.ts';
 
 export interface ConnectArgs {
   readonly server: string;
@@ -22,7 +22,7 @@ export interface ConnectArgs {
 export async function connect(context: Context, args: ConnectArgs): Promise<Outcome> {
   const { home, texts } = context;
   prepareHome(home);
-  using _lock = takeLock(home.lock);
+  using _lock = await lockHome(context);
   await refuseWhenConnected(context);
   const deviceName = [...(args.device ?? hostname())].slice(0, 100).join('');
   const { HttpRemote } = await import('../vault/http-remote.ts');

@@ -3,13 +3,13 @@ import { resolve } from 'node:path';
 import { decodeKit, encodeKit } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
 import { readIfThere, writeDurable } from '../local/files.ts';
-import { takeLock } from '../local/lock.ts';
 import { changeState } from '../local/state.ts';
 import { groupsOf, kitPage, readKitPage } from '../render/kit-page.ts';
 import type { Outcome } from '../render/output.ts';
 import { visible } from '../render/text.ts';
 import { withAnchor } from './anchoring.ts';
 import type { Context } from './context.ts';
+import { lockHome } from './home-lock.ts';
 import { openSafe, type Safe } from './open.ts';
 
 export interface KitCreateArgs {
@@ -29,7 +29,7 @@ const PROOF_GROUPS = 3;
 export async function kitCreate(context: Context, args: KitCreateArgs): Promise<Outcome> {
   const { home, texts, now } = context;
   const path = resolve(args.file);
-  using _lock = takeLock(home.lock);
+  using _lock = await lockHome(context);
   const safe = await openSafe(context, 'write');
   try {
     await withAnchor(context, safe.vault);

@@ -2,12 +2,12 @@ import { resolve } from 'node:path';
 import { decodeKit, normaliseSecret } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
 import { readIfThere } from '../local/files.ts';
-import { takeLock } from '../local/lock.ts';
 import { readKitPage } from '../render/kit-page.ts';
 import type { Outcome } from '../render/output.ts';
 import type { Vault } from '../vault/vault.ts';
 import { withAnchor } from './anchoring.ts';
 import type { Context } from './context.ts';
+import { lockHome } from './home-lock.ts';
 import { openSafe } from './open.ts';
 import { askNewSecret, unattendedSecret } from './secret-source.ts';
 import { showStrength } from './secret-strength.ts';
@@ -29,8 +29,8 @@ interface Kit {
  * @throws AgentError `wrong-secret` when the kit opens another vault or was replaced, `usage` for a mistyped code
  */
 export async function kitUse(context: Context, args: KitUseArgs): Promise<Outcome> {
-  const { home, texts } = context;
-  using _lock = takeLock(home.lock);
+  const { texts } = context;
+  using _lock = await lockHome(context);
   const kit = await givenKit(context, args.kitFile);
   const safe = await openSafe(context, 'write', { kit: decoded(kit.code) });
   try {

@@ -4,7 +4,6 @@ import { basename, join } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { findConfig, readToken } from '../local/config.ts';
 import { prepareHome } from '../local/home.ts';
-import { takeLock } from '../local/lock.ts';
 import { type KnownMandate, loadState } from '../local/state.ts';
 import {
   checkFolder,
@@ -19,6 +18,7 @@ import { detectModules, type ModuleFile, moduleKind } from '../mandate/modules.t
 import type { Outcome } from '../render/output.ts';
 import { visible } from '../render/text.ts';
 import type { Context } from './context.ts';
+import { lockHome } from './home-lock.ts';
 import { mandateJson } from './mandate-list.ts';
 import { unattendedSecret } from './secret-source.ts';
 
@@ -37,7 +37,7 @@ export interface MandateAddArgs {
 export async function mandateAdd(context: Context, args: MandateAddArgs): Promise<Outcome> {
   const { home, texts } = context;
   prepareHome(home);
-  using _lock = takeLock(home.lock);
+  using _lock = await lockHome(context);
   const mandates = loadMandates(home);
   const name = checkName(args.name);
   const taken = findMandate(mandates, name);

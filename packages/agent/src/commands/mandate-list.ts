@@ -2,12 +2,12 @@ import { resolve } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { loadConfig, saveConfig } from '../local/config.ts';
 import { ensureFolder } from '../local/files.ts';
-import { takeLock } from '../local/lock.ts';
 import { type KnownMandate, loadState, type State } from '../local/state.ts';
 import { getMandate, loadMandates, type Mandate, overlaps, saveMandates } from '../mandate/mandates.ts';
 import type { Outcome } from '../render/output.ts';
 import { momentText, table, visible } from '../render/text.ts';
 import type { Context } from './context.ts';
+import { lockHome } from './home-lock.ts';
 
 /** The mandates of this computer with what is known of their last snapshot. */
 export async function mandateList(context: Context): Promise<Outcome> {
@@ -55,7 +55,7 @@ function knownOf(mandate: Mandate, state: State): KnownMandate | undefined {
 /** Stops following a mandate here; its folder and its snapshots stay. @throws AgentError `not-found` */
 export async function mandateRemove(context: Context, name: string): Promise<Outcome> {
   const { home, texts, now } = context;
-  using _lock = takeLock(home.lock);
+  using _lock = await lockHome(context);
   const mandates = loadMandates(home);
   const gone = getMandate(mandates, name);
   saveMandates(
@@ -75,7 +75,7 @@ export async function mandateRoot(context: Context, dir: string): Promise<Outcom
   if (overlaps(home.dir, path))
     throw new AgentError('usage', 'the mandates folder overlaps the home folder', { key: 'error.root-in-home' });
   const config = loadConfig(home);
-  using _lock = takeLock(home.lock);
+  using _lock = await lockHome(context);
   ensureFolder(path);
   saveConfig(home, { ...config, mandatesRoot: path });
   return { json: { mandatesRoot: path }, lines: [texts('mandate.root-set', { path: visible(path) })] };

@@ -1,8 +1,8 @@
 import { normaliseSecret } from '@cresus-safe/protocol';
-import { takeLock } from '../local/lock.ts';
 import type { Outcome } from '../render/output.ts';
 import { withAnchor } from './anchoring.ts';
 import type { Context } from './context.ts';
+import { lockHome } from './home-lock.ts';
 import { openSafe } from './open.ts';
 import { askNewSecret, requireKeyboard, secretInFile, unattendedSecret } from './secret-source.ts';
 import { showStrength } from './secret-strength.ts';
@@ -13,8 +13,8 @@ import { showStrength } from './secret-strength.ts';
  * @param newSecretFile the new key, unattended; else `CRESUS_SAFE_NEW_SECRET`, else it is typed twice
  */
 export async function secretChange(context: Context, newSecretFile: string | undefined): Promise<Outcome> {
-  const { texts, env, home } = context;
-  using _lock = takeLock(home.lock);
+  const { texts, env } = context;
+  using _lock = await lockHome(context);
   const current = await currentSecret(context);
   const safe = await openSafe(context, 'write', { secret: normaliseSecret(current) });
   try {

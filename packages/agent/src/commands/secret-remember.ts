@@ -1,10 +1,10 @@
 import { normaliseSecret } from '@cresus-safe/protocol';
 import { prepareHome } from '../local/home.ts';
 import { forgetRoot, rememberRoot } from '../local/keyring.ts';
-import { takeLock } from '../local/lock.ts';
 import type { Outcome } from '../render/output.ts';
 import { visible } from '../render/text.ts';
 import type { Context } from './context.ts';
+import { lockHome } from './home-lock.ts';
 import { connectRemote, unlockKeys } from './open.ts';
 import { askSecret } from './secret-source.ts';
 
@@ -12,7 +12,7 @@ import { askSecret } from './secret-source.ts';
 export async function secretRemember(context: Context): Promise<Outcome> {
   const { home, texts, output } = context;
   const connection = await connectRemote(context);
-  using _lock = takeLock(home.lock);
+  using _lock = await lockHome(context);
   try {
     const secret = normaliseSecret(await askSecret(context, texts('secret.ask')));
     const keys = await unlockKeys(context, connection, { secret });

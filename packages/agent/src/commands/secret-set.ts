@@ -1,10 +1,10 @@
 import { normaliseSecret } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
 import { saveConfig } from '../local/config.ts';
-import { takeLock } from '../local/lock.ts';
 import { changeState } from '../local/state.ts';
 import type { Outcome } from '../render/output.ts';
 import type { Context } from './context.ts';
+import { lockHome } from './home-lock.ts';
 import { connectRemote, warner } from './open.ts';
 import { askNewSecret, unattendedSecret } from './secret-source.ts';
 import { showStrength } from './secret-strength.ts';
@@ -16,7 +16,7 @@ import { showStrength } from './secret-strength.ts';
 export async function secretSet(context: Context): Promise<Outcome> {
   const { home, texts, now } = context;
   const { config, remote } = await connectRemote(context);
-  using _lock = takeLock(home.lock);
+  using _lock = await lockHome(context);
   try {
     await refuseSecondVault(remote);
     const text = await askNewSecret(context, unattendedSecret(context));

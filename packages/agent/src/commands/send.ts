@@ -1,6 +1,5 @@
 import type { BackupResult } from '../backup/backup.ts';
 import { AgentError, EXIT_PARTIAL, toAgentError } from '../errors.ts';
-import { takeLock } from '../local/lock.ts';
 import { getMandate, loadMandates, type Mandate, nameKey } from '../mandate/mandates.ts';
 import { explain, type Outcome } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
@@ -8,6 +7,7 @@ import { visible } from '../render/text.ts';
 import type { Vault } from '../vault/vault.ts';
 import { withAnchor } from './anchoring.ts';
 import type { Context } from './context.ts';
+import { lockHome } from './home-lock.ts';
 import { openSafe, rememberKnown, type Safe } from './open.ts';
 import { sentJson, sentLines } from './send-report.ts';
 
@@ -34,9 +34,9 @@ const MAX_COMMENT = 2000;
  * @returns exit code 0; 3 when only files lack; else that of the first failed mandate
  */
 export async function send(context: Context, args: SendArgs): Promise<Outcome> {
-  const { home, texts } = context;
+  const { texts } = context;
   checkComment(args.comment);
-  using _lock = takeLock(home.lock);
+  using _lock = await lockHome(context);
   const mandates = chosen(context, args);
   if (mandates.length === 0) return { json: { snapshots: [], failures: [] }, lines: [texts('send.nothing')] };
   const safe = await openSafe(context, 'write');

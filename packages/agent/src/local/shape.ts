@@ -7,6 +7,7 @@ export interface Shape {
   flag(key: string): boolean;
   object(key: string): Shape;
   optionalObject(key: string): Shape | undefined;
+  optional<T>(key: string, read: (value: unknown) => T): T | undefined;
   list<T>(key: string, item: (value: unknown) => T): T[];
   optionalList<T>(key: string, item: (value: unknown) => T): T[] | undefined;
 }
@@ -29,6 +30,7 @@ export function shape(value: unknown, name = 'document'): Shape {
     flag: (key) => expect(get(key), key, 'true or false', isFlag),
     object: (key) => shape(get(key), key),
     optionalObject: (key) => optional(key, self.object),
+    optional: (key, read) => optional(key, () => read(get(key))),
     list: (key, item) => expect(get(key), key, 'a list', isList).map((each) => item(each)),
     optionalList: (key, item) => optional(key, () => self.list(key, item)),
   };

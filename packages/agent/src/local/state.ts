@@ -1,3 +1,4 @@
+import { checkMandate, type Mandate } from '../mandate/mandates.ts';
 import { readJson, setAside, writeJson } from './files.ts';
 import type { Home } from './home.ts';
 import { shape } from './shape.ts';
@@ -40,6 +41,8 @@ export interface State {
   readonly twins: readonly RestoredTwin[];
   readonly kept: readonly KeptFolder[];
   readonly rebuiltAt?: number | undefined;
+  /** A new mandate that a restore is about to put in place, to be registered even if the run is killed just then. */
+  readonly pending?: Mandate | undefined;
 }
 
 const EMPTY: State = { version: 1, twins: [], kept: [] };
@@ -81,6 +84,7 @@ function checkState(value: unknown): State {
       return { mandate: kept.text('mandate'), path: kept.text('path'), at: kept.integer('at') };
     }),
     rebuiltAt: fields.optionalInteger('rebuiltAt'),
+    pending: fields.optional('pending', checkMandate),
   };
 }
 

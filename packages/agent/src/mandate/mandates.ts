@@ -154,7 +154,8 @@ function checkList(value: unknown): Mandate[] {
   return shape({ mandates: value }).list('mandates', checkMandate);
 }
 
-function checkMandate(value: unknown): Mandate {
+/** Reads one mandate as files of the home hold it. */
+export function checkMandate(value: unknown): Mandate {
   const fields = shape(value, 'mandate');
   return {
     name: fields.text('name'),

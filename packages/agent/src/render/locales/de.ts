@@ -68,8 +68,6 @@ export const de: Locale = {
     'device-revoked': 'Dieser Computer hat keinen Zugang mehr zum Tresor.',
     'storage-full': 'Der Server hat zurzeit keinen Platz. Es ging nichts verloren.',
     integrity: 'Daten vom Server sind verändert oder beschädigt. Sie wurden nicht verwendet.',
-    'integrity-restore':
-      'Daten im Tresor sind beschädigt: {{count}} Dateien können nicht wiederhergestellt werden. Im Mandat wurde nichts geändert.',
     'wrong-server': 'Dieser Server ist nicht der, mit dem dieser Computer verbunden wurde.',
     'wrong-share': 'Der Server gab einen Schlüsselanteil, der nicht zu diesem Tresor gehört.',
     'vault-missing': 'Der Server sagt, Ihr Tresor existiere nicht; dieser Computer hat ihn aber schon geöffnet.',
@@ -120,12 +118,9 @@ export const de: Locale = {
     'restore-where': 'Geben Sie an, wohin: --into-current, --as NAME oder --to ORDNER.',
     'restore-two': 'Geben Sie nur einen Ort zum Wiederherstellen an.',
     'root-in-home': 'Mandate können nicht im Ordner des Agenten erstellt werden.',
-    'folder-taken':
-      'Der Ordner {{path}} existiert bereits und ist hier kein bekanntes Mandat. Er wurde nicht angerührt.',
     'sample-percent': 'Die Stichprobe ist ein Prozentsatz zwischen 1 und 100.',
     'anchor-differs': 'Dieser Code passt nicht zum Verlauf, den der Server zeigt.',
     'receipts-format': 'Diese Datei ist keine Liste von Quittungen: {{path}}',
-
     'anchor-missing':
       'Dieser Computer sieht diesen Tresor zum ersten Mal und kann nicht wissen, ob sein Verlauf vollständig ist. Es wurde nichts gesendet.',
     'no-snapshot-of': 'Keine Sicherung von «{{name}}» hat die Nummer {{id}}.',
@@ -152,6 +147,10 @@ export const de: Locale = {
     'restore-space': 'Es hat nicht genug Platz, um nach {{path}} wiederherzustellen. Es wurde nichts geändert.',
     rotated: 'Ein anderer Computer hat die Schlüssel des Tresors erneuert: tippen Sie den geheimen Schlüssel.',
     'packs-lost': 'Der Server verliert Pakete, die er bestätigt hat. Die Sicherung wurde nicht gemacht.',
+    'restore-damaged':
+      'Daten im Tresor sind beschädigt: {{count}} Dateien können nicht wiederhergestellt werden, darunter {{first}}. Im Mandat wurde nichts geändert.',
+    'target-exists': 'Der Ordner {{path}} enthält schon etwas. Es wurde nichts hineingeschrieben.',
+    'target-link': '{{path}} ist eine Verknüpfung: es wurde nichts durch sie geschrieben.',
   },
   hint: {
     'not-yet': 'Aktualisieren Sie den Agenten, wenn eine neuere Version da ist.',
@@ -175,7 +174,6 @@ export const de: Locale = {
     'device-revoked': 'Verlangen Sie einen Code und verbinden Sie diesen Computer neu mit «cresus-safe connect».',
     'storage-full': 'Beginnen Sie später noch einmal: das Senden fährt fort, wo es aufhörte.',
     integrity: 'Beginnen Sie noch einmal; bleibt es so, wenden Sie sich mit diesem Code an den Betreiber des Dienstes.',
-    'integrity-restore': 'Die anderen Dateien lassen sich mit --to ORDNER in einen neuen Ordner wiederherstellen.',
     'wrong-server': 'Versuchen Sie es nicht weiter und wenden Sie sich an den Betreiber des Dienstes.',
     'wrong-share': 'Wenden Sie sich an den Betreiber des Dienstes; auch das Notfall-Kit öffnet den Tresor.',
     'vault-missing': 'Erstellen Sie keinen anderen: wenden Sie sich an den Betreiber des Dienstes.',
@@ -210,7 +208,6 @@ export const de: Locale = {
     'name-in-safe': 'Um dieses Mandat fortzusetzen: --same-as "{{name}}". Sonst wählen Sie einen anderen Namen.',
     'remove-first': 'Entfernen Sie es zuerst von diesem Computer: cresus-safe mandate remove "{{name}}"',
     'restore-where': 'Ein Versuch ohne Risiko: --to ORDNER, in einen neuen Ordner.',
-    'folder-taken': 'Wählen Sie einen anderen Namen, oder verschieben Sie diesen Ordner.',
     'anchor-differs':
       'Vergleichen Sie mit «cresus-safe anchor» auf dem anderen Computer. Ist der Code noch verschieden, wenden Sie sich an den Betreiber.',
     interrupted: 'Starten Sie denselben Befehl wieder, wann Sie wollen.',
@@ -218,6 +215,7 @@ export const de: Locale = {
       'Vergleichen Sie einmal mit einem anderen Computer oder mit dem Kit: cresus-safe anchor CODE. Ohne beides: cresus-safe anchor --without-anchor',
     'name-in-safe-send':
       'Um jenes des Tresors fortzusetzen: cresus-safe mandate remove "{{name}}", dann mandate add mit --same-as "{{name}}".',
+    'restore-to': 'Die anderen Dateien lassen sich mit --to ORDNER in einen neuen Ordner wiederherstellen.',
   },
   warning: {
     clock: 'Die Uhr dieses Computers weicht um {{minutes}} Minuten von der des Servers ab.',
@@ -244,8 +242,6 @@ export const de: Locale = {
     'state-rebuilt':
       'Der lokale Zustand war beschädigt und wurde am {{date}} neu aufgebaut. Im Tresor ist nichts verloren.',
     unreachable: 'Der Server konnte nicht gefragt werden: was folgt, ist der letzte bekannte Stand.',
-    'newer-on-disk':
-      'Das Mandat auf dem Datenträger ist neuer ({{disk}}) als die Sicherung ({{snapshot}}): {{count}} Dateien würden durch alte ersetzt.',
     'keyring-file':
       'Dieser Computer hat keinen brauchbaren Schlüsselbund: der Schlüssel liegt in einer Datei, die nur Sie lesen können ({{path}}).',
     'weak-secret': 'Dieser geheime Schlüssel ist leicht zu erraten. Sie können ihn ändern: cresus-safe secret change',
@@ -268,6 +264,8 @@ export const de: Locale = {
     'summary-damaged': 'Schritt {{seq}} ist unlesbar: {{reason}}',
     'file-cache-rebuilt': 'Das Gedächtnis der unveränderten Dateien war beschädigt: alle werden neu gelesen.',
     'packs-sent-again': 'Der Server hatte {{packs}} Pakete von «{{mandate}}» verloren: sie werden neu gesendet.',
+    'newer-on-disk':
+      'Das Mandat auf dem Datenträger ist neuer als die Sicherung vom {{snapshot}}: seither geänderte Dateien: {{count}}.',
   },
   problem: {
     changed: 'die Datei änderte sich während des Lesens',
@@ -392,11 +390,11 @@ export const de: Locale = {
     send: '{{percent}} %  {{bytes}} von {{total}}  {{rate}}/s  noch {{eta}}  Dateien {{files}}  gesendet {{sent}}  schon im Tresor {{reused}}',
     restore:
       '{{percent}} %  {{bytes}} von {{total}}  {{rate}}/s  noch {{eta}}  Dateien {{files}}  empfangen {{received}}',
-    verify: '{{percent}} %  {{bytes}} von {{total}}  {{rate}}/s  noch {{eta}}',
+    verify: '{{percent}} %  gelesene Pakete {{files}}  noch {{eta}}',
     'line-send':
       '{{name}}: {{files}} Dateien, {{total}} gelesen, {{sent}} gesendet, {{reused}} schon im Tresor, {{duration}}',
     'line-restore': '{{name}}: {{files}} Dateien, {{total}} wiederhergestellt, {{received}} empfangen, {{duration}}',
-    'line-verify': '{{name}}: {{total}} geprüft, {{duration}}',
+    'line-verify': '{{name}}: {{files}} Pakete gelesen, {{duration}}',
   },
   snapshots: {
     describe: 'zeigt die Sicherungen eines Mandats',
@@ -434,7 +432,9 @@ export const de: Locale = {
     partial: 'Wiederhergestellt in {{target}}: {{files}} Dateien, {{bytes}}; es fehlen {{missing}}:',
     kept: 'Der alte Ordner ist aufbewahrt: {{path}}',
     registered: 'Das Mandat «{{name}}» ist nun auf diesem Computer.',
-    yes: 'ja',
+
+    renamed: '{{from}} heisst hier {{to}}',
+    'replaced-word': 'ersetzt',
   },
   verify: {
     describe: 'prüft den Verlauf und die Daten des Tresors',
@@ -444,6 +444,11 @@ export const de: Locale = {
     ok: 'Alles in Ordnung: {{snapshots}} Sicherungen, {{packs}} Pakete, {{bytes}} neu gelesen.',
     bad_one: '{{count}} Mangel gefunden:',
     bad_other: '{{count}} Mängel gefunden:',
+    history: 'der vom Server gezeigte Verlauf ist nicht der hier bekannte',
+    'record-missing': 'die Sicherung {{snapshots}} ist nicht mehr da',
+    'record-damaged': 'die Beschreibung der Sicherung {{snapshots}} ist beschädigt',
+    'pack-missing': 'das Paket {{pack}} ist nicht mehr da (Sicherungen {{snapshots}})',
+    'pack-damaged': 'das Paket {{pack}} ist beschädigt (Sicherungen {{snapshots}})',
   },
   status: {
     describe: 'zeigt das Abonnement, die Mandate und die Warnungen',

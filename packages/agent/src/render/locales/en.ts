@@ -68,8 +68,6 @@ export const en: Locale = {
     'device-revoked': 'This computer no longer has access to the vault.',
     'storage-full': 'The server has no room at the moment. Nothing was lost.',
     integrity: 'Data received from the server was tampered with or is damaged. It was not used.',
-    'integrity-restore':
-      'Data in the vault is damaged: {{count}} files cannot be restored. Nothing was changed in the mandate.',
     'wrong-server': 'This server is not the one this computer was connected to.',
     'wrong-share': 'The server gave a share that does not belong to this vault.',
     'vault-missing': 'The server says that your vault does not exist, but this computer has opened it before.',
@@ -119,11 +117,9 @@ export const en: Locale = {
     'restore-where': 'Say where to restore: --into-current, --as NAME or --to FOLDER.',
     'restore-two': 'Give only one place to restore to.',
     'root-in-home': 'Mandates cannot be created in the folder of the agent.',
-    'folder-taken': 'The folder {{path}} exists already and is not a mandate known here. It was not touched.',
     'sample-percent': 'The sample is a percentage between 1 and 100.',
     'anchor-differs': 'This code does not fit the history that the server shows.',
     'receipts-format': 'This file is not a list of receipts: {{path}}',
-
     'anchor-missing':
       'This computer sees this vault for the first time and cannot know whether its history is complete. Nothing was sent.',
     'no-snapshot-of': 'No snapshot of "{{name}}" has the number {{id}}.',
@@ -150,6 +146,10 @@ export const en: Locale = {
     'restore-space': 'There is not enough room to restore into {{path}}. Nothing was changed.',
     rotated: 'Another computer renewed the keys of the vault: type the secret key.',
     'packs-lost': 'The server loses packs that it acknowledged. The snapshot was not made.',
+    'restore-damaged':
+      'Data in the vault is damaged: {{count}} files cannot be restored, among them {{first}}. Nothing was changed in the mandate.',
+    'target-exists': 'The folder {{path}} already holds something. Nothing was written there.',
+    'target-link': '{{path}} is a link: nothing was written through it.',
   },
   hint: {
     'not-yet': 'Update the agent when a newer version is available.',
@@ -172,7 +172,6 @@ export const en: Locale = {
     'device-revoked': 'Ask for a code, then connect this computer again with "cresus-safe connect".',
     'storage-full': 'Start again later: sending goes on where it stopped.',
     integrity: 'Start again; if it persists, contact the operator of the service with this code.',
-    'integrity-restore': 'The other files can be restored into a new folder with --to FOLDER.',
     'wrong-server': 'Do not insist, and contact the operator of the service.',
     'wrong-share': 'Contact the operator of the service; the recovery kit opens the vault too.',
     'vault-missing': 'Do not create another: contact the operator of the service.',
@@ -206,7 +205,6 @@ export const en: Locale = {
     'name-in-safe': 'To continue that mandate: --same-as "{{name}}". Otherwise choose another name.',
     'remove-first': 'First remove it from this computer: cresus-safe mandate remove "{{name}}"',
     'restore-where': 'A try without risk: --to FOLDER, into a new folder.',
-    'folder-taken': 'Choose another name, or move this folder away.',
     'anchor-differs':
       'Compare with "cresus-safe anchor" on the other computer. If the code still differs, contact the operator.',
     interrupted: 'Run the same command again whenever you like.',
@@ -214,6 +212,7 @@ export const en: Locale = {
       'Compare once with another computer or with the kit: cresus-safe anchor CODE. With neither: cresus-safe anchor --without-anchor',
     'name-in-safe-send':
       'To continue the one in the vault: cresus-safe mandate remove "{{name}}", then mandate add with --same-as "{{name}}".',
+    'restore-to': 'The other files can be restored into a new folder with --to FOLDER.',
   },
   warning: {
     clock: 'The clock of this computer is {{minutes}} minutes away from that of the server.',
@@ -237,8 +236,6 @@ export const en: Locale = {
       'Several mandates come from the same snapshot: {{names}}. Work in one of them only, their data can never be merged.',
     'state-rebuilt': 'The local state was damaged and was rebuilt on {{date}}. Nothing is lost in the vault.',
     unreachable: 'The server could not be asked: what follows is the last known state.',
-    'newer-on-disk':
-      'The mandate on disk is newer ({{disk}}) than the snapshot ({{snapshot}}): {{count}} files would be replaced by old ones.',
     'keyring-file': 'This computer has no usable keyring: the key is kept in a file that only you can read ({{path}}).',
     'weak-secret': 'This secret key is easy to guess. You can change it: cresus-safe secret change',
     problem: '{{path}}: {{reason}}',
@@ -257,6 +254,7 @@ export const en: Locale = {
     'summary-damaged': 'Step {{seq}} is unreadable: {{reason}}',
     'file-cache-rebuilt': 'The memory of unchanged files was damaged: all are read again.',
     'packs-sent-again': 'The server had lost {{packs}} packs of "{{mandate}}": they are sent again.',
+    'newer-on-disk': 'The mandate on disk is newer than the snapshot of {{snapshot}}: files modified since: {{count}}.',
   },
   problem: {
     changed: 'the file changed while it was read',
@@ -379,11 +377,11 @@ export const en: Locale = {
     scan: 'reading the folder: {{files}} items',
     send: '{{percent}} %  {{bytes}} of {{total}}  {{rate}}/s  {{eta}} left  files {{files}}  sent {{sent}}  already in the vault {{reused}}',
     restore: '{{percent}} %  {{bytes}} of {{total}}  {{rate}}/s  {{eta}} left  files {{files}}  received {{received}}',
-    verify: '{{percent}} %  {{bytes}} of {{total}}  {{rate}}/s  {{eta}} left',
+    verify: '{{percent}} %  packs read {{files}}  {{eta}} left',
     'line-send':
       '{{name}}: {{files}} files, {{total}} read, {{sent}} sent, {{reused}} already in the vault, {{duration}}',
     'line-restore': '{{name}}: {{files}} files, {{total}} restored, {{received}} received, {{duration}}',
-    'line-verify': '{{name}}: {{total}} checked, {{duration}}',
+    'line-verify': '{{name}}: {{files}} packs read, {{duration}}',
   },
   snapshots: {
     describe: 'lists the snapshots of a mandate',
@@ -421,7 +419,9 @@ export const en: Locale = {
     partial: 'Restored into {{target}}: {{files}} files, {{bytes}}; {{missing}} are missing:',
     kept: 'The old folder is kept: {{path}}',
     registered: 'The mandate "{{name}}" is now on this computer.',
-    yes: 'yes',
+
+    renamed: '{{from}} is called {{to}} here',
+    'replaced-word': 'replaced',
   },
   verify: {
     describe: 'checks the history and the data of the vault',
@@ -431,6 +431,11 @@ export const en: Locale = {
     ok: 'Everything is in order: {{snapshots}} snapshots, {{packs}} packs, {{bytes}} read again.',
     bad_one: '{{count}} defect found:',
     bad_other: '{{count}} defects found:',
+    history: 'the history shown by the server is not the one known here',
+    'record-missing': 'snapshot {{snapshots}} is no longer there',
+    'record-damaged': 'the record of snapshot {{snapshots}} is damaged',
+    'pack-missing': 'pack {{pack}} is no longer there (snapshots {{snapshots}})',
+    'pack-damaged': 'pack {{pack}} is damaged (snapshots {{snapshots}})',
   },
   status: {
     describe: 'shows the subscription, the mandates and the warnings',

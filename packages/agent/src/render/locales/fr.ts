@@ -66,8 +66,6 @@ export const fr = {
     'device-revoked': 'Cet ordinateur n’a plus accès au coffre.',
     'storage-full': 'Le serveur n’a plus de place pour le moment. Rien n’a été perdu.',
     integrity: 'Des données reçues du serveur sont altérées ou endommagées. Elles n’ont pas été utilisées.',
-    'integrity-restore':
-      'Des données du coffre sont endommagées : {{count}} fichiers ne peuvent pas être restitués. Rien n’a été modifié dans le mandat.',
     'wrong-server': 'Ce serveur n’est pas celui auquel cet ordinateur a été relié.',
     'wrong-share': 'Le serveur a donné une part de clé qui ne va pas avec ce coffre.',
     'vault-missing': 'Le serveur dit que votre coffre n’existe pas, alors que cet ordinateur l’a déjà ouvert.',
@@ -117,11 +115,9 @@ export const fr = {
     'restore-where': 'Indiquez où restituer : --into-current, --as NOM ou --to DOSSIER.',
     'restore-two': 'Indiquez un seul endroit où restituer.',
     'root-in-home': 'Les mandats ne peuvent pas être créés dans le dossier de l’agent.',
-    'folder-taken': 'Le dossier {{path}} existe déjà, et n’est pas un mandat connu ici. Il n’a pas été touché.',
     'sample-percent': 'L’échantillon est un pourcentage entre 1 et 100.',
     'anchor-differs': 'Ce code ne va pas avec l’historique que montre le serveur.',
     'receipts-format': 'Ce fichier n’est pas un relevé de quittances : {{path}}',
-
     'anchor-missing':
       'Cet ordinateur voit ce coffre pour la première fois et ne peut pas savoir si son historique est complet. Rien n’a été envoyé.',
     'no-snapshot-of': 'Aucune sauvegarde de « {{name}} » n’a le numéro {{id}}.',
@@ -148,6 +144,10 @@ export const fr = {
     'restore-space': 'Il n’y a pas assez de place pour restituer dans {{path}}. Rien n’a été modifié.',
     rotated: 'Un autre ordinateur a renouvelé les clés du coffre : tapez la clé secrète.',
     'packs-lost': 'Le serveur perd des paquets qu’il a confirmés. La sauvegarde n’a pas été faite.',
+    'restore-damaged':
+      'Des données du coffre sont endommagées : {{count}} fichiers ne peuvent pas être restitués, dont {{first}}. Rien n’a été modifié dans le mandat.',
+    'target-exists': 'Le dossier {{path}} contient déjà quelque chose. Rien n’y a été écrit.',
+    'target-link': '{{path}} est un lien : rien n’a été écrit à travers lui.',
   },
   hint: {
     'not-yet': 'Mettez l’agent à jour quand une version plus récente est disponible.',
@@ -171,7 +171,6 @@ export const fr = {
     'device-revoked': 'Demandez un code, puis reliez cet ordinateur à nouveau avec « cresus-safe connect ».',
     'storage-full': 'Recommencez plus tard : l’envoi reprend où il s’est arrêté.',
     integrity: 'Recommencez ; si cela persiste, adressez-vous à l’exploitant du service avec ce code.',
-    'integrity-restore': 'Les autres fichiers peuvent être restitués dans un nouveau dossier avec --to DOSSIER.',
     'wrong-server': 'N’insistez pas, et adressez-vous à l’exploitant du service.',
     'wrong-share': 'Adressez-vous à l’exploitant du service ; le kit de secours ouvre aussi le coffre.',
     'vault-missing': 'N’en créez pas un autre : adressez-vous à l’exploitant du service.',
@@ -205,7 +204,6 @@ export const fr = {
     'name-in-safe': 'Pour continuer ce mandat : --same-as "{{name}}". Sinon, choisissez un autre nom.',
     'remove-first': 'Retirez-le d’abord de cet ordinateur : cresus-safe mandate remove "{{name}}"',
     'restore-where': 'Un essai sans risque : --to DOSSIER, dans un dossier neuf.',
-    'folder-taken': 'Choisissez un autre nom ; ou déplacez ce dossier.',
     'anchor-differs':
       'Comparez avec « cresus-safe anchor » sur l’autre ordinateur. Si le code diffère encore, adressez-vous à l’exploitant.',
     interrupted: 'Relancez la même commande quand vous voulez.',
@@ -213,6 +211,7 @@ export const fr = {
       'Comparez une fois avec un autre ordinateur ou avec le kit : cresus-safe anchor CODE. Sans l’un ni l’autre : cresus-safe anchor --without-anchor',
     'name-in-safe-send':
       'Pour continuer celui du coffre : cresus-safe mandate remove "{{name}}", puis mandate add avec --same-as "{{name}}".',
+    'restore-to': 'Les autres fichiers peuvent être restitués dans un nouveau dossier avec --to DOSSIER.',
   },
   warning: {
     clock: 'L’horloge de cet ordinateur s’écarte de {{minutes}} minutes de celle du serveur.',
@@ -237,8 +236,6 @@ export const fr = {
       'Plusieurs mandats viennent de la même sauvegarde : {{names}}. Ne travaillez que dans un seul, leurs données ne pourront jamais être réunies.',
     'state-rebuilt': 'L’état local était endommagé et a été reconstruit le {{date}}. Rien n’est perdu dans le coffre.',
     unreachable: 'Le serveur n’a pas pu être interrogé : ce qui suit est le dernier état connu.',
-    'newer-on-disk':
-      'Le mandat sur le disque est plus récent ({{disk}}) que la sauvegarde ({{snapshot}}) : {{count}} fichiers seraient remplacés par d’anciens.',
     'keyring-file':
       'Cet ordinateur n’a pas de trousseau utilisable : la clé est gardée dans un fichier que vous seul pouvez lire ({{path}}).',
     'weak-secret': 'Cette clé secrète est facile à deviner. Vous pouvez en changer : cresus-safe secret change',
@@ -259,6 +256,8 @@ export const fr = {
     'summary-damaged': 'L’étape {{seq}} est illisible : {{reason}}',
     'file-cache-rebuilt': 'La mémoire des fichiers inchangés était abîmée : tous sont relus.',
     'packs-sent-again': 'Le serveur avait perdu {{packs}} paquets de « {{mandate}} » : ils sont envoyés à nouveau.',
+    'newer-on-disk':
+      'Le mandat sur le disque est plus récent que la sauvegarde du {{snapshot}} : fichiers modifiés depuis : {{count}}.',
   },
   problem: {
     changed: 'le fichier a changé pendant la lecture',
@@ -383,11 +382,11 @@ export const fr = {
     send: '{{percent}} %  {{bytes}} sur {{total}}  {{rate}}/s  encore {{eta}}  fichiers {{files}}  envoyé {{sent}}  déjà dans le coffre {{reused}}',
     restore:
       '{{percent}} %  {{bytes}} sur {{total}}  {{rate}}/s  encore {{eta}}  fichiers {{files}}  reçu {{received}}',
-    verify: '{{percent}} %  {{bytes}} sur {{total}}  {{rate}}/s  encore {{eta}}',
+    verify: '{{percent}} %  paquets relus {{files}}  encore {{eta}}',
     'line-send':
       '{{name}} : {{files}} fichiers, {{total}} lus, {{sent}} envoyés, {{reused}} déjà dans le coffre, {{duration}}',
     'line-restore': '{{name}} : {{files}} fichiers, {{total}} restitués, {{received}} reçus, {{duration}}',
-    'line-verify': '{{name}} : {{total}} vérifiés, {{duration}}',
+    'line-verify': '{{name}} : {{files}} paquets relus, {{duration}}',
   },
   snapshots: {
     describe: 'présente les sauvegardes d’un mandat',
@@ -425,7 +424,9 @@ export const fr = {
     partial: 'Restitué dans {{target}} : {{files}} fichiers, {{bytes}} ; il en manque {{missing}} :',
     kept: 'L’ancien dossier est gardé : {{path}}',
     registered: 'Le mandat « {{name}} » est maintenant sur cet ordinateur.',
-    yes: 'oui',
+
+    renamed: '{{from}} s’appelle ici {{to}}',
+    'replaced-word': 'remplacé',
   },
   verify: {
     describe: 'vérifie l’historique et les données du coffre',
@@ -435,6 +436,11 @@ export const fr = {
     ok: 'Tout est en ordre : {{snapshots}} sauvegardes, {{packs}} paquets, {{bytes}} relus.',
     bad_one: '{{count}} défaut trouvé :',
     bad_other: '{{count}} défauts trouvés :',
+    history: 'l’historique montré par le serveur n’est pas celui connu ici',
+    'record-missing': 'la sauvegarde {{snapshots}} n’est plus là',
+    'record-damaged': 'la description de la sauvegarde {{snapshots}} est endommagée',
+    'pack-missing': 'le paquet {{pack}} n’est plus là (sauvegardes {{snapshots}})',
+    'pack-damaged': 'le paquet {{pack}} est endommagé (sauvegardes {{snapshots}})',
   },
   status: {
     describe: 'présente l’abonnement, les mandats et les avertissements',

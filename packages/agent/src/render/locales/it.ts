@@ -68,8 +68,6 @@ export const it: Locale = {
     'device-revoked': 'Questo computer non ha più accesso alla cassaforte.',
     'storage-full': 'Il server al momento non ha più spazio. Nulla è andato perso.',
     integrity: 'Alcuni dati ricevuti dal server sono alterati o danneggiati. Non sono stati usati.',
-    'integrity-restore':
-      'Alcuni dati della cassaforte sono danneggiati: {{count}} file non possono essere ripristinati. Nulla è stato modificato nel mandato.',
     'wrong-server': 'Questo server non è quello al quale questo computer è stato collegato.',
     'wrong-share': 'Il server ha dato una parte di chiave che non va con questa cassaforte.',
     'vault-missing': 'Il server dice che la Sua cassaforte non esiste, ma questo computer l’ha già aperta.',
@@ -119,11 +117,9 @@ export const it: Locale = {
     'restore-where': 'Indichi dove ripristinare: --into-current, --as NOME o --to CARTELLA.',
     'restore-two': 'Indichi un solo posto dove ripristinare.',
     'root-in-home': 'I mandati non possono essere creati nella cartella dell’agente.',
-    'folder-taken': 'La cartella {{path}} esiste già e non è un mandato noto qui. Non è stata toccata.',
     'sample-percent': 'Il campione è una percentuale tra 1 e 100.',
     'anchor-differs': 'Questo codice non va con la cronologia che il server mostra.',
     'receipts-format': 'Questo file non è un elenco di ricevute: {{path}}',
-
     'anchor-missing':
       'Questo computer vede questa cassaforte per la prima volta e non può sapere se la cronologia è completa. Nulla è stato inviato.',
     'no-snapshot-of': 'Nessun salvataggio di «{{name}}» ha il numero {{id}}.',
@@ -151,6 +147,10 @@ export const it: Locale = {
     'restore-space': 'Non c’è abbastanza spazio per ripristinare in {{path}}. Nulla è stato modificato.',
     rotated: 'Un altro computer ha rinnovato le chiavi della cassaforte: digiti la chiave segreta.',
     'packs-lost': 'Il server perde pacchetti che ha confermato. Il salvataggio non è stato fatto.',
+    'restore-damaged':
+      'Alcuni dati della cassaforte sono danneggiati: {{count}} file non possono essere ripristinati, tra cui {{first}}. Nulla è stato modificato nel mandato.',
+    'target-exists': 'La cartella {{path}} contiene già qualcosa. Nulla vi è stato scritto.',
+    'target-link': '{{path}} è un collegamento: nulla è stato scritto attraverso di esso.',
   },
   hint: {
     'not-yet': 'Aggiorni l’agente quando sarà disponibile una versione più recente.',
@@ -174,7 +174,6 @@ export const it: Locale = {
     'device-revoked': 'Chieda un codice, poi colleghi di nuovo questo computer con «cresus-safe connect».',
     'storage-full': 'Ricominci più tardi: l’invio riprende da dove si è fermato.',
     integrity: 'Ricominci; se continua, si rivolga al gestore del servizio con questo codice.',
-    'integrity-restore': 'Gli altri file possono essere ripristinati in una nuova cartella con --to CARTELLA.',
     'wrong-server': 'Non insista, e si rivolga al gestore del servizio.',
     'wrong-share': 'Si rivolga al gestore del servizio; anche il kit di soccorso apre la cassaforte.',
     'vault-missing': 'Non ne crei un’altra: si rivolga al gestore del servizio.',
@@ -208,7 +207,6 @@ export const it: Locale = {
     'name-in-safe': 'Per continuare quel mandato: --same-as "{{name}}". Altrimenti scelga un altro nome.',
     'remove-first': 'Lo tolga prima da questo computer: cresus-safe mandate remove "{{name}}"',
     'restore-where': 'Una prova senza rischio: --to CARTELLA, in una cartella nuova.',
-    'folder-taken': 'Scelga un altro nome, o sposti questa cartella.',
     'anchor-differs':
       'Confronti con «cresus-safe anchor» sull’altro computer. Se il codice è ancora diverso, si rivolga al gestore.',
     interrupted: 'Rilanci lo stesso comando quando vuole.',
@@ -216,6 +214,7 @@ export const it: Locale = {
       'Confronti una volta con un altro computer o con il kit: cresus-safe anchor CODICE. Senza nessuno dei due: cresus-safe anchor --without-anchor',
     'name-in-safe-send':
       'Per continuare quello della cassaforte: cresus-safe mandate remove "{{name}}", poi mandate add con --same-as "{{name}}".',
+    'restore-to': 'Gli altri file possono essere ripristinati in una nuova cartella con --to CARTELLA.',
   },
   warning: {
     clock: 'L’orologio di questo computer si scosta di {{minutes}} minuti da quello del server.',
@@ -242,8 +241,6 @@ export const it: Locale = {
     'state-rebuilt':
       'Lo stato locale era danneggiato ed è stato ricostruito il {{date}}. Nulla è perso nella cassaforte.',
     unreachable: 'Non è stato possibile interrogare il server: ciò che segue è l’ultimo stato noto.',
-    'newer-on-disk':
-      'Il mandato sul disco è più recente ({{disk}}) del salvataggio ({{snapshot}}): {{count}} file sarebbero sostituiti da vecchi.',
     'keyring-file':
       'Questo computer non ha un portachiavi utilizzabile: la chiave è conservata in un file che solo Lei può leggere ({{path}}).',
     'weak-secret': 'Questa chiave segreta è facile da indovinare. Può cambiarla: cresus-safe secret change',
@@ -265,6 +262,8 @@ export const it: Locale = {
     'summary-damaged': 'La tappa {{seq}} è illeggibile: {{reason}}',
     'file-cache-rebuilt': 'La memoria dei file invariati era danneggiata: tutti sono riletti.',
     'packs-sent-again': 'Il server aveva perso {{packs}} pacchetti di «{{mandate}}»: sono inviati di nuovo.',
+    'newer-on-disk':
+      'Il mandato sul disco è più recente del salvataggio del {{snapshot}}: file modificati da allora: {{count}}.',
   },
   problem: {
     changed: 'il file è cambiato durante la lettura',
@@ -388,11 +387,11 @@ export const it: Locale = {
     scan: 'lettura della cartella: {{files}} elementi',
     send: '{{percent}} %  {{bytes}} di {{total}}  {{rate}}/s  ancora {{eta}}  file {{files}}  inviato {{sent}}  già nella cassaforte {{reused}}',
     restore: '{{percent}} %  {{bytes}} di {{total}}  {{rate}}/s  ancora {{eta}}  file {{files}}  ricevuto {{received}}',
-    verify: '{{percent}} %  {{bytes}} di {{total}}  {{rate}}/s  ancora {{eta}}',
+    verify: '{{percent}} %  pacchetti riletti {{files}}  ancora {{eta}}',
     'line-send':
       '{{name}}: {{files}} file, {{total}} letti, {{sent}} inviati, {{reused}} già nella cassaforte, {{duration}}',
     'line-restore': '{{name}}: {{files}} file, {{total}} ripristinati, {{received}} ricevuti, {{duration}}',
-    'line-verify': '{{name}}: {{total}} verificati, {{duration}}',
+    'line-verify': '{{name}}: {{files}} pacchetti riletti, {{duration}}',
   },
   snapshots: {
     describe: 'presenta i salvataggi di un mandato',
@@ -430,7 +429,9 @@ export const it: Locale = {
     partial: 'Ripristinato in {{target}}: {{files}} file, {{bytes}}; ne mancano {{missing}}:',
     kept: 'La vecchia cartella è conservata: {{path}}',
     registered: 'Il mandato «{{name}}» è ora su questo computer.',
-    yes: 'sì',
+
+    renamed: '{{from}} si chiama qui {{to}}',
+    'replaced-word': 'sostituito',
   },
   verify: {
     describe: 'verifica la cronologia e i dati della cassaforte',
@@ -440,6 +441,11 @@ export const it: Locale = {
     ok: 'Tutto è in ordine: {{snapshots}} salvataggi, {{packs}} pacchetti, {{bytes}} riletti.',
     bad_one: '{{count}} difetto trovato:',
     bad_other: '{{count}} difetti trovati:',
+    history: 'la cronologia mostrata dal server non è quella nota qui',
+    'record-missing': 'il salvataggio {{snapshots}} non c’è più',
+    'record-damaged': 'la descrizione del salvataggio {{snapshots}} è danneggiata',
+    'pack-missing': 'il pacchetto {{pack}} non c’è più (salvataggi {{snapshots}})',
+    'pack-damaged': 'il pacchetto {{pack}} è danneggiato (salvataggi {{snapshots}})',
   },
   status: {
     describe: 'presenta l’abbonamento, i mandati e gli avvisi',
