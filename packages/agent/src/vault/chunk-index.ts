@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { MandateRef, PackId, PackRef } from '@cresus-safe/protocol';
 import { ensureFolder, removeDurable } from '../local/files.ts';
-import { ChunkTable, type Location } from './chunk-table.ts';
+import { ChunkTable } from './chunk-table.ts';
 import { IndexLog } from './index-log.ts';
 
 /** A pack's two names. */
@@ -73,14 +73,22 @@ export class ChunkIndex {
     return this.#packs.length - 1;
   }
 
-  /** Where a chunk lies, unless its pack was given up. */
-  find(ids: Uint32Array, at: number): Location | undefined {
-    const found = this.#table.find(ids, at);
-    return found && !this.#packs[found.pack]?.dead ? found : undefined;
+  /** Looks for a chunk in packs that were not given up; `found` then says where it lies. */
+  find(ids: Uint32Array, at: number): boolean {
+    return this.#table.find(ids, at) && !this.#packs[this.#table.found.pack]?.dead;
+  }
+
+  get found(): { readonly pack: number; readonly segment: number; readonly offset: number } {
+    return this.#table.found;
+  }
+
+  /** Makes room for so many more chunks at once. */
+  reserve(more: number): void {
+    this.#table.reserve(more);
   }
 
   set(ids: Uint32Array, at: number, pack: number, segment: number, offset: number): void {
-    this.#table.set(ids, at, { pack, segment, offset });
+    this.#table.set(ids, at, pack, segment, offset);
   }
 
   packRef(pack: number): PackRef {

@@ -1,10 +1,3 @@
-/** Where a chunk lies: a number of the index's pack table, a segment of that pack, an offset in its plain bytes. */
-export interface Location {
-  readonly pack: number;
-  readonly segment: number;
-  readonly offset: number;
-}
-
 const KEY_WORDS = 4;
 const PLACE_WORDS = 2;
 const MAX_LOAD = 0.7;
@@ -33,25 +26,27 @@ export class ChunkTable {
     return this.#size;
   }
 
-  /** The location of the chunk whose id lies in `ids` at word `at`. */
-  find(ids: Uint32Array, at: number): Location | undefined {
+  /** Where the chunk lies that `find` found last. One object for all: a backup asks for every 4 KiB. */
+  readonly found: { pack: number; segment: number; offset: number } = { pack: 0, segment: 0, offset: 0 };
+
+  /** Looks for the chunk whose id lies in `ids` at word `at`; `found` then says where it lies. */
+  find(ids: Uint32Array, at: number): boolean {
     const slot = this.#slotOf(ids, at);
     const first = this.#places[slot * PLACE_WORDS] as number;
-    if (first === 0) return undefined;
+    if (first === 0) return false;
     const second = this.#places[slot * PLACE_WORDS + 1] as number;
-    return {
-      pack: (first >>> 1) - 1,
-      segment: second >>> OFFSET_LOW_BITS,
-      offset: ((first & 1) << OFFSET_LOW_BITS) | (second & OFFSET_LOW_MASK),
-    };
+    this.found.pack = (first >>> 1) - 1;
+    this.found.segment = second >>> OFFSET_LOW_BITS;
+    this.found.offset = ((first & 1) << OFFSET_LOW_BITS) | (second & OFFSET_LOW_MASK);
+    return true;
   }
 
   /** Adds a chunk, or moves it to where it lies now. */
-  set(ids: Uint32Array, at: number, { pack, segment, offset }: Location): void {
-    if (this.#size >= this.#capacity * MAX_LOAD) this.#grow();
+  set(ids: Uint32Array, at: number, pack: number, segment: number, offset: number): void {
+    if (this.#size >= this.#capacity * MAX_LOAD) this.#resize(this.#capacity * 2);
     const slot = this.#slotOf(ids, at);
     if (this.#places[slot * PLACE_WORDS] === 0) this.#size += 1;
-    for (let i = 0; i < KEY_WORDS; i++) this.#keys[slot * KEY_WORDS + i] = ids[at + i] as number;
+    copyWords(this.#keys, slot * KEY_WORDS, ids, at, KEY_WORDS);
     this.#places[slot * PLACE_WORDS] = ((pack + 1) << 1) | (offset >>> OFFSET_LOW_BITS);
     this.#places[slot * PLACE_WORDS + 1] = (segment << OFFSET_LOW_BITS) | (offset & OFFSET_LOW_MASK);
   }
@@ -59,25 +54,42 @@ export class ChunkTable {
   /** The slot that holds the id, or the free one where it belongs. */
   #slotOf(ids: Uint32Array, at: number): number {
     const mask = this.#capacity - 1;
-    const [a, b, c, d] = [ids[at], ids[at + 1], ids[at + 2], ids[at + 3]];
-    for (let slot = (a as number) & mask; ; slot = (slot + 1) & mask) {
-      if (this.#places[slot * PLACE_WORDS] === 0) return slot;
+    const keys = this.#keys;
+    const places = this.#places;
+    const a = ids[at] as number;
+    const b = ids[at + 1];
+    const c = ids[at + 2];
+    const d = ids[at + 3];
+    for (let slot = a & mask; ; slot = (slot + 1) & mask) {
+      if (places[slot * PLACE_WORDS] === 0) return slot;
       const key = slot * KEY_WORDS;
-      const keys = this.#keys;
       if (keys[key] === a && keys[key + 1] === b && keys[key + 2] === c && keys[key + 3] === d) return slot;
     }
   }
 
-  #grow(): void {
-    const [keys, places, capacity] = [this.#keys, this.#places, this.#capacity];
-    this.#capacity *= 2;
+  /** Makes room for so many more at once. */
+  reserve(more: number): void {
+    let capacity = this.#capacity;
+    while (capacity * MAX_LOAD < this.#size + more) capacity *= 2;
+    if (capacity > this.#capacity) this.#resize(capacity);
+  }
+
+  #resize(wanted: number): void {
+    const keys = this.#keys;
+    const places = this.#places;
+    const capacity = this.#capacity;
+    this.#capacity = wanted;
     this.#keys = new Uint32Array(this.#capacity * KEY_WORDS);
     this.#places = new Uint32Array(this.#capacity * PLACE_WORDS);
     for (let slot = 0; slot < capacity; slot++) {
       if (places[slot * PLACE_WORDS] === 0) continue;
       const target = this.#slotOf(keys, slot * KEY_WORDS);
-      this.#keys.set(keys.subarray(slot * KEY_WORDS, (slot + 1) * KEY_WORDS), target * KEY_WORDS);
-      this.#places.set(places.subarray(slot * PLACE_WORDS, (slot + 1) * PLACE_WORDS), target * PLACE_WORDS);
+      copyWords(this.#keys, target * KEY_WORDS, keys, slot * KEY_WORDS, KEY_WORDS);
+      copyWords(this.#places, target * PLACE_WORDS, places, slot * PLACE_WORDS, PLACE_WORDS);
     }
   }
+}
+
+function copyWords(to: Uint32Array, at: number, from: Uint32Array, start: number, count: number): void {
+  for (let i = 0; i < count; i++) to[at + i] = from[start + i] as number;
 }

@@ -12,6 +12,7 @@ import {
   sealedBound,
   startPack,
 } from '@cresus-safe/protocol';
+import { segmentAddress } from '../compute/arena.ts';
 import type { Pool } from '../compute/pool.ts';
 import { crashPoint } from '../local/crash.ts';
 
@@ -25,7 +26,8 @@ export interface OpenSegment {
   readonly slot: number;
   readonly ordinal: number;
   readonly contentClass: ContentClass;
-  readonly plain: Buffer;
+  /** Where its plain bytes lie in the arena. */
+  readonly address: number;
   length: number;
   readonly chunkLengths: number[];
 }
@@ -71,7 +73,7 @@ export class PackBuilder {
   async open(contentClass: ContentClass): Promise<OpenSegment> {
     const ordinal = this.#opened++;
     const slot = await this.#pool.segments.take();
-    return { slot, ordinal, contentClass, plain: this.#pool.arena.segmentPlain(slot), length: 0, chunkLengths: [] };
+    return { slot, ordinal, contentClass, address: segmentAddress(slot), length: 0, chunkLengths: [] };
   }
 
   /** Hands a segment to the workers; it is appended when it and those before it are sealed. */

@@ -114,18 +114,13 @@ export class SnapshotWriter {
     let at = run.data;
     for (let i = 0; i < run.lengths.length; i++) {
       const length = run.lengths[i] as number;
-      const found = index.find(run.ids, i * 4);
-      if (found) {
+      if (index.find(run.ids, i * 4)) {
+        const { pack, segment, offset } = index.found;
         if (contentClass !== CONTENT_CLASS.catalog) this.reusedBytes += length;
-        pushExtent(extents, {
-          packRef: index.packRef(found.pack),
-          segment: found.segment,
-          offset: found.offset,
-          length,
-        });
+        pushExtent(extents, index.packRef(pack), segment, offset, length);
       } else {
         const segment = this.#room(contentClass, length) ?? (await this.#nextSegment(contentClass));
-        pushExtent(extents, this.#place(index, segment, run, i, at, length));
+        this.#place(index, segment, run, i, at, extents);
       }
       at += length;
     }
@@ -136,17 +131,18 @@ export class SnapshotWriter {
     return segment?.contentClass === contentClass && segment.length + length <= SEGMENT_BYTES ? segment : undefined;
   }
 
-  #place(index: ChunkIndex, segment: OpenSegment, run: ChunkRun, i: number, at: number, length: number): Extent {
+  #place(index: ChunkIndex, segment: OpenSegment, run: ChunkRun, i: number, at: number, extents: Extent[]): void {
+    const length = run.lengths[i] as number;
     const pack = this.#pack as PackBuilder;
     const offset = segment.length;
-    this.#deps.pool.arena.bytes(at, length).copy(segment.plain, offset);
+    this.#deps.pool.arena.move(segment.address + offset, at, length);
     segment.length += length;
     segment.chunkLengths.push(length);
     index.set(run.ids, i * 4, pack.number, segment.ordinal, offset);
     for (let word = 0; word < 4; word++) pack.ids.push(run.ids[i * 4 + word] as number);
     pack.places.push(segment.ordinal, offset);
     if (segment.contentClass !== CONTENT_CLASS.catalog) this.newBytes += length;
-    return { packRef: pack.start.packRef, segment: segment.ordinal, offset, length };
+    pushExtent(extents, pack.start.packRef, segment.ordinal, offset, length);
   }
 
   async #nextSegment(contentClass: ContentClass): Promise<OpenSegment> {
