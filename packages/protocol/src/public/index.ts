@@ -1,6 +1,7 @@
 export * from '../bytes/bytes.ts';
 export * from '../bytes/hex.ts';
 export * from '../bytes/reader.ts';
+export * from '../bytes/temporary.ts';
 export * from '../bytes/writer.ts';
 export * from '../crypto/aead.ts';
 export * from '../crypto/derive.ts';
