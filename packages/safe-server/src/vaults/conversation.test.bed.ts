@@ -22,6 +22,7 @@ import {
   NO_MANDATE,
   PACK_GRANULE_BYTES,
   packListHash,
+  proofMessage,
   publicKeyOf,
   SUMMARY_BYTES,
   shareIdOf,
@@ -120,7 +121,8 @@ export async function startBed({ folder = false, entriesPerHour = 1000 } = {}): 
   };
 }
 
-function subscriberRow(number: string): Subscriber {
+/** A subscriber in good standing. */
+export function subscriberRow(number: string): Subscriber {
   return {
     number,
     name: 'Test SA',
@@ -166,7 +168,7 @@ export function makePack(granules = 1): { id: string; bytes: Buffer<ArrayBuffer>
 
 /** An agent reduced to what the server can see: it signs real entries with a real key, over opaque random contents. */
 export class Client {
-  readonly url: string;
+  url: string;
   readonly number: string;
   readonly deviceId = asDeviceId(randomBytes(16));
   readonly token = randomBytes(32).toString('base64url');
@@ -285,6 +287,11 @@ export class Client {
     const receipt = Buffer.from(answer.json['receipt'] as string, 'base64');
     this.head = { seq: answer.json['seq'] as number, hash: chainHash(request.entry, receipt) };
     return answer;
+  }
+
+  /** The proof of SPEC 16 for a challenge. */
+  proof(challenge: Uint8Array): Uint8Array {
+    return sign(this.seed, 'proof', proofMessage(this.vaultId, this.deviceId, challenge));
   }
 
   async createVault(): Promise<Answer> {
