@@ -43,6 +43,11 @@ export function blockPlace(slot: number): BlockPlace {
   return { data: at + BLOCK_GUARD, lengths: at + LENGTHS_AT, ids: at + IDS_AT, files: at + FILES_AT };
 }
 
+/** Address of the plain bytes of a segment slot. */
+export function segmentAddress(slot: number): number {
+  return SEGMENT_AT + slot * SEGMENT_ROOM * 2;
+}
+
 /** The memory itself; pages are real only once they are touched. */
 export function createMemory(): WasmMemory {
   const pages = Math.ceil(END / PAGE);
@@ -52,9 +57,16 @@ export function createMemory(): WasmMemory {
 /** Views over the shared memory, made anew in each thread. */
 export class Arena {
   readonly memory: WasmMemory;
+  readonly #all: Uint8Array;
 
   constructor(memory: WasmMemory) {
     this.memory = memory;
+    this.#all = new Uint8Array(memory.buffer);
+  }
+
+  /** Copies within the memory without making a view; called for every new chunk. */
+  move(to: number, from: number, length: number): void {
+    this.#all.copyWithin(to, from, from + length);
   }
 
   bytes(at: number, length: number): Buffer {
@@ -67,7 +79,7 @@ export class Arena {
 
   /** Plain bytes of a segment being gathered. */
   segmentPlain(slot: number): Buffer {
-    return this.bytes(SEGMENT_AT + slot * SEGMENT_ROOM * 2, SEGMENT_ROOM);
+    return this.bytes(segmentAddress(slot), SEGMENT_ROOM);
   }
 
   /** Its sealed form. */

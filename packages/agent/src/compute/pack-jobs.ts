@@ -2,6 +2,7 @@ import { createHash, type KeyObject } from 'node:crypto';
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import {
   freeTemporary,
+  MAX_SEGMENT_BYTES,
   type MandateRef,
   type OpenedPack,
   openPack,
@@ -29,11 +30,18 @@ import type {
 export function runSeal(arena: Arena, job: SealJob): SealResult {
   const plain = arena.segmentPlain(job.slot).subarray(0, job.plainLength);
   const { compression, sealed } = sealSegment(job.key, job.ordinal, plain, arena.segmentSealed(job.slot));
-  const reopened = openSegment(job.key, job.ordinal, sealed, { compression, plainLength: job.plainLength });
+  const reopened = openSegment(job.key, job.ordinal, sealed, { compression, plainLength: job.plainLength }, scratch);
   const equal = Buffer.compare(reopened, plain) === 0;
-  freeTemporary(reopened);
+  giveBack(reopened);
   if (!equal) throw new ProtocolError('integrity', `segment ${job.ordinal} differs after sealing: faulty memory?`);
   return { compression, sealedLength: sealed.length };
+}
+
+// payloads pass through here, one at a time in each thread
+const scratch = new Uint8Array(MAX_SEGMENT_BYTES);
+
+function giveBack(plain: Uint8Array): void {
+  if (plain.buffer !== scratch.buffer) freeTemporary(plain);
 }
 
 /** Names a finished pack and reads its header, footer and index back. */
@@ -57,14 +65,14 @@ export function runUnpack(arena: Arena, key: KeyObject | undefined, job: UnpackJ
   for (let ordinal = 0; ordinal < opened.segments.length; ordinal++) {
     const writes = bySegment.get(ordinal);
     if (!writes && !job.chunks) continue;
-    const plain = opened.segment(ordinal);
+    const plain = opened.segment(ordinal, scratch);
     for (const { write, digest } of writes ?? []) {
       const run = runOf(plain, write);
       writeRun(write, run);
       if (digest !== undefined) digests[digest] = createHash('sha256').update(run).digest('hex');
     }
     if (job.chunks && key) chunks.push(chunksOf(arena, key, job.slot, opened, ordinal, plain));
-    freeTemporary(plain);
+    giveBack(plain);
     bySegment.delete(ordinal);
   }
   if (bySegment.size > 0) throw new ProtocolError('integrity', 'pack: a file names a segment that is not there');

@@ -1,4 +1,5 @@
-import { createCipheriv, createDecipheriv } from 'node:crypto';
+import { type Cipheriv, createCipheriv, createDecipheriv } from 'node:crypto';
+import { freeTemporary } from '../bytes/temporary.ts';
 import { ProtocolError } from '../errors.ts';
 
 /** A sealed text is longer than its plain text by the tag. */
@@ -12,6 +13,17 @@ function nonceBytes(nonce: number | bigint): Buffer {
   const value = BigInt(nonce);
   if (value < 0n || value >= MAX_NONCE) throw new ProtocolError('format', `nonce ${value} does not fit 12 bytes`);
   return Buffer.from(value.toString(16).padStart(24, '0'), 'hex');
+}
+
+// OpenSSL's results are fresh memory: small pieces, given back at once, are used again instead of touching new pages
+const PIECE_BYTES = 64 * 1024;
+
+function updateInto(cipher: Pick<Cipheriv, 'update'>, from: Uint8Array, into: Uint8Array): void {
+  for (let at = 0; at < from.length; at += PIECE_BYTES) {
+    const piece = cipher.update(from.subarray(at, at + PIECE_BYTES));
+    into.set(piece, at);
+    freeTemporary(piece);
+  }
 }
 
 function target(into: Uint8Array | undefined, length: number): Uint8Array {
@@ -30,7 +42,7 @@ function target(into: Uint8Array | undefined, length: number): Uint8Array {
 export function seal(key: Uint8Array, nonce: number | bigint, plain: Uint8Array, into?: Uint8Array): Uint8Array {
   const cipher = createCipheriv(ALGORITHM, key, nonceBytes(nonce), OPTIONS);
   const sealed = target(into, plain.length + TAG_BYTES);
-  sealed.set(cipher.update(plain), 0);
+  updateInto(cipher, plain, sealed);
   cipher.final();
   sealed.set(cipher.getAuthTag(), plain.length);
   return sealed;
@@ -51,7 +63,7 @@ export function open(
   const decipher = createDecipheriv(ALGORITHM, key, nonceBytes(nonce), OPTIONS);
   decipher.setAuthTag(sealed.subarray(length));
   const plain = target(into, length);
-  plain.set(decipher.update(sealed.subarray(0, length)), 0);
+  updateInto(decipher, sealed.subarray(0, length), plain);
   try {
     decipher.final();
   } catch (cause) {

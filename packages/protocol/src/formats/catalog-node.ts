@@ -115,11 +115,15 @@ function touches(a: Extent, b: Extent): boolean {
   return a.packRef === b.packRef && a.segment === b.segment && a.offset + a.length === b.offset;
 }
 
-/** Adds a run to the end of `extents`, merging it with the last where they touch. */
-export function pushExtent(extents: Extent[], next: Extent): void {
-  const last = extents.at(-1);
-  if (last && touches(last, next)) extents[extents.length - 1] = { ...last, length: last.length + next.length };
-  else extents.push(next);
+/**
+ * Adds a run to the end of `extents`, lengthening the last where they touch. Called for every chunk of a backup, so it
+ * makes an object only for a new extent.
+ */
+export function pushExtent(extents: Extent[], packRef: PackRef, segment: number, offset: number, length: number): void {
+  const last = extents.at(-1) as { -readonly [K in keyof Extent]: Extent[K] } | undefined;
+  if (last && last.offset + last.length === offset && last.segment === segment && last.packRef === packRef)
+    last.length += length;
+  else extents.push({ packRef, segment, offset, length });
 }
 
 function bad(what: string): ProtocolError {

@@ -151,8 +151,8 @@ export interface OpenedPack {
   readonly packRef: PackRef;
   readonly generation: number;
   readonly segments: readonly SegmentEntry[];
-  /** Opens one segment; throws `integrity`. The result may be a view of a temporary, never of the pack. */
-  segment(ordinal: number): Uint8Array;
+  /** Opens one segment; throws `integrity`. The result is new memory or a view of `scratch`, never of the pack. */
+  segment(ordinal: number, scratch?: Uint8Array): Uint8Array;
 }
 
 /**
@@ -180,11 +180,11 @@ export function openPack(pack: Uint8Array, packId: PackId, keys: PackKeys, { nam
     packRef: header.packRef,
     generation: header.generation,
     segments: segments.entries,
-    segment(ordinal) {
+    segment(ordinal, scratch) {
       const entry = segments.entries[ordinal];
       if (!entry) throw damaged(`there is no segment ${ordinal}`);
       const at = segments.offsets[ordinal] as number;
-      return openSegment(key, ordinal, pack.subarray(at, at + entry.sealedLength), entry);
+      return openSegment(key, ordinal, pack.subarray(at, at + entry.sealedLength), entry, scratch);
     },
   };
 }

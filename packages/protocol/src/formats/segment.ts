@@ -1,5 +1,6 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { plainView } from '../bytes/bytes.ts';
+import { freeTemporary } from '../bytes/temporary.ts';
 import { open, seal, TAG_BYTES } from '../crypto/aead.ts';
 import { ProtocolError } from '../errors.ts';
 import type { ContentClass } from './chunk.ts';
@@ -75,27 +76,22 @@ export function sealSegment(key: Uint8Array, ordinal: number, plain: Uint8Array,
   return { compression: frame ? COMPRESSION.zstd : COMPRESSION.none, sealed };
 }
 
-/** The plain bytes of segment `ordinal`: tag, then declared length, then zstd, then exact length; throws `integrity`. */
+/**
+ * The plain bytes of segment `ordinal`: tag, then declared length, then zstd, then exact length; throws `integrity`.
+ * @param scratch room for the payload, used again from call to call; the result is a view of it where nothing was
+ *   compressed
+ */
 export function openSegment(
   key: Uint8Array,
   ordinal: number,
   sealed: Uint8Array,
   entry: Pick<SegmentEntry, 'compression' | 'plainLength'>,
+  scratch?: Uint8Array,
 ): Uint8Array {
-  const payload = open(key, ordinal, sealed, `segment ${ordinal}`);
+  const payload = open(key, ordinal, sealed, `segment ${ordinal}`, scratch);
   const plain = expandSegment(payload, entry.compression, entry.plainLength);
-  if (plain !== payload) freeTemporary(payload);
+  if (plain !== payload && !scratch) freeTemporary(payload);
   return plain;
-}
-
-/**
- * Gives the memory of a large temporary back at once instead of at the next collection; touching fresh pages is what
- * a backup spends its time on. Only where the view owns its whole buffer: Node's small buffers share a pool.
- */
-export function freeTemporary(bytes: Uint8Array): void {
-  const { buffer } = bytes;
-  if (buffer instanceof ArrayBuffer && bytes.byteOffset === 0 && bytes.byteLength === buffer.byteLength)
-    buffer.transfer(0);
 }
 
 /** Longest sealed form of a segment of `plainLength` bytes. */
