@@ -63,6 +63,7 @@ function errorOf(code: string | undefined): ServerError | undefined {
       return new ServerError('method-not-allowed');
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return new ServerError('timeout');
+    case undefined:
     default:
       return new ServerError('invalid', { detail: 'This is not well-formed HTTP/1.1' });
   }

@@ -27,7 +27,7 @@ function scan(text: string): void {
   const open: (Set<string> | undefined)[] = []; // the keys seen in each open object; undefined for an array
   let keyNext = false;
   for (let at = 0; at < text.length; at++) {
-    switch (text[at]) {
+    switch (text.charAt(at)) {
       case '{':
       case '[':
         open.push(text[at] === '{' ? new Set() : undefined);

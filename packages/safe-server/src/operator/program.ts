@@ -20,6 +20,12 @@ export interface Outside {
 }
 
 const STATES = ['active', 'grace', 'suspended', 'read-only', 'closing', 'archive', 'closed'];
+/** Commands that take a number and nothing else. */
+const PLAIN = [
+  ['show', subscribers.show],
+  ['suspend', (operation: subscribers.Operation, number: string) => subscribers.suspend(operation, number, true)],
+  ['resume', (operation: subscribers.Operation, number: string) => subscribers.suspend(operation, number, false)],
+] as const;
 type Flags = Readonly<Record<string, unknown>>;
 
 /** Runs `safe-server` with these arguments. @returns the exit code: 0, 1, 2 (usage) or 14 (not found) */
@@ -181,7 +187,7 @@ function withSubscribers(cli: Argv, context: Context): Argv {
       (y) => numbered(y, t).option('for', { choices: ['enrol'], default: 'enrol', describe: t('option.for') }),
       (argv) => on(context, argv, (operation) => subscribers.code(operation, numberOf(argv))),
     );
-    for (const [name, run] of plain(t))
+    for (const [name, run] of PLAIN)
       sub.command(
         `${name} <number>`,
         t(`help.subscriber.${name}`),
@@ -190,15 +196,6 @@ function withSubscribers(cli: Argv, context: Context): Argv {
       );
     return sub.demandCommand(1);
   });
-}
-
-/** Commands that take a number and nothing else. */
-function plain(_t: Texts) {
-  return [
-    ['show', subscribers.show],
-    ['suspend', (operation: subscribers.Operation, number: string) => subscribers.suspend(operation, number, true)],
-    ['resume', (operation: subscribers.Operation, number: string) => subscribers.suspend(operation, number, false)],
-  ] as const;
 }
 
 /** The positional stays text: yargs would turn 0100 into 100. */
