@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, type Finished, type RunOptions, repository, run, start } from './process.ts';
 
 const program = join(repository, 'packages/agent/bin/cresus-safe.mjs');
@@ -146,11 +146,13 @@ export class Agent {
 
   #circumstances({ env, ...more }: RunOptions): RunOptions {
     const { secret, wrap, timeoutMs } = this.options;
+    // never the keyring nor the home folder of whoever runs the tests
+    const own = { CRESUS_SAFE_KEYRING: 'file', HOME: dirname(this.home) };
     return {
       ...(wrap && { wrap }),
       ...(timeoutMs !== undefined && { timeoutMs }),
       ...more,
-      env: { ...(secret !== undefined && { CRESUS_SAFE_SECRET: secret }), ...this.options.env, ...env },
+      env: { ...own, ...(secret !== undefined && { CRESUS_SAFE_SECRET: secret }), ...this.options.env, ...env },
     };
   }
 }

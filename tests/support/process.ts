@@ -77,7 +77,7 @@ export function describe({ code, signal, stdout, stderr }: Omit<Finished, 'ms'>)
 export async function until<T>(
   probe: () => T | undefined | Promise<T | undefined>,
   onTimeout: () => string,
-  timeoutMs = 15_000,
+  timeoutMs = 60_000,
 ): Promise<T> {
   const end = performance.now() + timeoutMs;
   for (;;) {

@@ -160,11 +160,13 @@ export class ProtocolClient {
     if (answer.status !== 201) throw new Error(`vault-create: ${answer.status} ${answer.bytes}`);
   }
 
-  /** Takes part in the vault of `other`, as a second computer that was told the secret: proves it to the server. */
+  /** Takes part in the vault of `other`, as a second computer that was told the secret: proves it to the server. @returns its first answer that is not 200, or the last */
   async join(other: ProtocolClient): Promise<Answer> {
     this.#vault = other.vault;
     this.head = other.head;
-    const { json } = await this.call('GET', pathOf('vault'));
+    const shown = await this.call('GET', pathOf('vault'));
+    if (shown.status !== 200) return shown;
+    const { json } = shown;
     const challenge = Buffer.from(String(json['challenge']), 'base64');
     const message = proofMessage(this.keys.vaultId, this.deviceId, challenge);
     const signature = Buffer.from(this.keys.sign('proof', message)).toString('base64');

@@ -93,7 +93,7 @@ export class SafeServer {
     if (child === undefined) return null;
     if (child.exitCode !== null || child.signalCode !== null) return child.exitCode;
     const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
-    const late = setTimeout(() => child.kill('SIGKILL'), 15_000);
+    const late = setTimeout(() => child.kill('SIGKILL'), 45_000);
     child.kill(signal);
     const [code] = await ended;
     clearTimeout(late);
@@ -101,7 +101,7 @@ export class SafeServer {
   }
 
   /** Waits for a server that ends by itself (a crash point). */
-  async ended(timeoutMs = 15_000): Promise<void> {
+  async ended(timeoutMs = 60_000): Promise<void> {
     const child = this.#child;
     if (child === undefined) return;
     await until(

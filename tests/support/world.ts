@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, type AgentOptions } from './agent.ts';
@@ -28,10 +28,16 @@ export class World {
     return join(this.dir, ...parts);
   }
 
+  /** Writes a file of this world and gives its path. */
+  write(name: string, content: string): string {
+    writeFileSync(this.path(name), content);
+    return this.path(name);
+  }
+
   /** A computer that has never heard of the Safe. */
   computer(options: AgentOptions = { secret: SECRET }): Agent {
     this.#computers += 1;
-    return new Agent(this.path(`computer-${this.#computers}`), options);
+    return new Agent(this.path(`computer-${this.#computers}`, 'cresus-safe'), options);
   }
 
   /** A computer that is enrolled with `code` and holds the vault's key (the first one creates the vault). */

@@ -1,0 +1,23 @@
+import { describe, expect, it } from '@jest/globals';
+import { repository, run } from '../support/process.ts';
+
+const demo = `${repository}/scripts/demo.mjs`;
+
+describe('the demonstration', () => {
+  it.each([
+    ['fr', 'Tout est en ordre', 'Remarqué (code de sortie 10)'],
+    ['en', 'Everything is in order', 'Noticed (exit code 10)'],
+  ])('runs to its end in %s, within 100 columns', async (lang, end, caught) => {
+    const finished = await run([process.execPath, demo, '--lang', lang, '--scale', '0.02']);
+    expect(finished).toMatchObject({ code: 0, stderr: '' });
+    expect(finished.stdout).toContain(end);
+    expect(finished.stdout).toContain(caught);
+    expect(finished.stdout).not.toContain('undefined');
+    const longest = Math.max(...finished.stdout.split('\n').map((line) => line.length));
+    expect(longest).toBeLessThanOrEqual(100);
+  });
+
+  it('says how it is called when it does not understand', async () => {
+    expect(await run([process.execPath, demo, '--lang', 'xx'])).toMatchObject({ code: 2, stdout: '' });
+  });
+});
