@@ -1,7 +1,4 @@
-import type { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import type { Response } from 'express';
-import { ServerError } from '../errors.ts';
 import type { Reply } from './route.ts';
 import { type Pace, watchPace } from './watchdog.ts';
 
@@ -23,14 +20,14 @@ function sendBytes(res: Response, type: string, bytes: Uint8Array): void {
 }
 
 /**
- * Pipes a stream; a client that reads slower than `pace` loses its connection, so that it cannot hold a file and a
- * place open for ever.
+ * Sends a stream piece by piece, each of which is only lent: the next one is asked for when the system has taken the
+ * last. A client that reads slower than `pace` loses its connection, so that it cannot hold a file and a place open for
+ * ever.
  */
-async function sendStream(res: Response, stream: Readable, length: number, pace: Pace): Promise<void> {
+async function sendStream(res: Response, stream: AsyncIterable<Uint8Array>, length: number, pace: Pace): Promise<void> {
   if (!res.hasHeader('content-type')) res.setHeader('content-type', 'application/octet-stream');
   res.setHeader('content-length', length);
   if (res.req.method === 'HEAD') {
-    stream.destroy();
     res.end();
     return;
   }
@@ -38,13 +35,19 @@ async function sendStream(res: Response, stream: Readable, length: number, pace:
   // bytes that wait in our own buffer have not reached anybody
   const delivered = () => (socket === null ? 0 : socket.bytesWritten - socket.writableLength);
   const watch = watchPace(delivered, pace);
-  watch.expired.catch(() => stream.destroy(new ServerError('timeout')));
+  const gone = new Promise<'gone'>((resolve) => res.once('close', () => resolve('gone')));
   try {
-    await pipeline(stream, res);
-  } catch (error) {
-    const { code } = error as { code?: unknown };
-    if (code !== 'ERR_STREAM_PREMATURE_CLOSE') throw error; // that one: the client went away, nothing is left to answer
+    for await (const piece of stream) {
+      // the client went away: nothing is left to answer
+      if ((await Promise.race([write(res, piece), gone, watch.expired])) === 'gone') return;
+    }
+    res.end();
   } finally {
     watch.stop();
   }
+}
+
+/** Resolves when the system has taken the bytes, so that their memory may be used again. */
+function write(res: Response, piece: Uint8Array): Promise<'written' | 'gone'> {
+  return new Promise((resolve) => res.write(piece, (error) => resolve(error ? 'gone' : 'written')));
 }

@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import type { ProblemCode } from '@cresus-safe/protocol/http';
 import type { Request, Response } from 'express';
 import type { Logger } from 'pino';
@@ -54,14 +53,14 @@ export interface AnswerSpec {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** What a handler returns. A stream is piped with its `length`, cut short when the client stops reading. */
+/** What a handler returns. A stream has `length` bytes in all; it is cut short when the client stops reading. */
 export type Reply = {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
 } & (
   | { readonly json: unknown }
   | { readonly bytes: Uint8Array; readonly type?: string }
-  | { readonly stream: Readable; readonly length: number }
+  | { readonly stream: AsyncIterable<Uint8Array>; readonly length: number }
   | { readonly empty: true }
 );
 

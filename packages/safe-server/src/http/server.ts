@@ -50,7 +50,7 @@ export function createHttpServer(app: RequestListener, limits: ServerLimits): Se
 }
 
 /** What the parser's complaint means to a client (TN-12 to TN-15). */
-function errorOf(code: string | undefined): ServerError | undefined {
+function errorOf(code = ''): ServerError | undefined {
   switch (code) {
     case 'ECONNRESET':
     case 'EPIPE':
@@ -63,7 +63,6 @@ function errorOf(code: string | undefined): ServerError | undefined {
       return new ServerError('method-not-allowed');
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return new ServerError('timeout');
-    case undefined:
     default:
       return new ServerError('invalid', { detail: 'This is not well-formed HTTP/1.1' });
   }

@@ -1,0 +1,64 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { envName, loadConfig } from './config.ts';
+
+let dir: string;
+let file: string;
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'safe-config-'));
+  file = join(dir, 'config.json');
+  await writeFile(file, JSON.stringify({ listen: '127.0.0.1:1', graceDays: 1, codeDays: 1 }));
+});
+afterAll(() => rm(dir, { recursive: true }));
+
+describe('the configuration', () => {
+  it('runs without any', async () => {
+    expect(await loadConfig({}, {})).toMatchObject({
+      host: '127.0.0.1',
+      port: 8787,
+      dataDir: resolve('safe-data'),
+      keysFile: resolve('safe-data.keys.json'),
+      databaseFile: resolve('safe-data/safe.sqlite'),
+      blobsDir: resolve('safe-data/blobs'),
+      trustProxy: 0,
+      durations: { graceDays: 14, readOnlyMonths: 12, noticeDays: 90 },
+    });
+  });
+  it('takes flags before the environment before the file before the defaults', async () => {
+    const flags = { config: file, listen: '127.0.0.1:3' };
+    const config = await loadConfig(flags, { SAFE_LISTEN: '127.0.0.1:2', SAFE_GRACE_DAYS: '2' });
+    expect(config).toMatchObject({ port: 3, durations: { graceDays: 2 }, codeDays: 1, drainSeconds: 30 });
+  });
+  it('finds its file by SAFE_CONFIG too', async () => {
+    expect(await loadConfig({}, { SAFE_CONFIG: file })).toMatchObject({ port: 1 });
+  });
+  it('is frozen', async () => {
+    const config = await loadConfig({}, {});
+    expect(Object.isFrozen(config)).toBe(true);
+    expect(Object.isFrozen(config.pace)).toBe(true);
+  });
+  it('names variables after settings', () => {
+    expect(envName('dataDir')).toBe('SAFE_DATA_DIR');
+  });
+  it.each([
+    ['listen without a port', { listen: '127.0.0.1' }, 'config.invalid'],
+    ['a port that is none', { listen: '127.0.0.1:65536' }, 'config.invalid'],
+    ['TN-25 trusting every proxy', { trustProxy: 'true' }, 'config.invalid'],
+    ['a notice shorter than ninety days', { noticeDays: '89' }, 'config.invalid'],
+    ['a negative time', { drainSeconds: '-1' }, 'config.invalid'],
+    ['PostgreSQL', { database: 'postgres://x' }, 'config.store'],
+    ['S3', { blobs: 's3://bucket' }, 'config.store'],
+    ['an empty place', { database: 'sqlite:' }, 'config.store'],
+    ['the keys inside the data', { dataDir: '/srv/safe', keys: '/srv/safe/keys.json' }, 'config.keys-inside'],
+    ['a file that is not there', { config: '/nowhere.json' }, 'config.file'],
+  ])('refuses %s, as a wrong command', async (_, flags, key) => {
+    await expect(loadConfig(flags, {})).rejects.toMatchObject({ key, exitCode: 2 });
+  });
+  it('refuses a setting it does not know, in its file', async () => {
+    const odd = join(dir, 'odd.json');
+    await writeFile(odd, '{"lissten":"x"}');
+    await expect(loadConfig({ config: odd }, {})).rejects.toMatchObject({ key: 'config.invalid' });
+  });
+});
