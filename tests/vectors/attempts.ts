@@ -1,5 +1,6 @@
 import * as protocol from '@cresus-safe/protocol';
 import { type KeyInput, keysOf } from './operations.ts';
+import { PACK_ATTEMPTS } from './packs.ts';
 
 const { fromHex } = protocol;
 
@@ -29,8 +30,9 @@ interface SummaryInput extends KeyInput {
   readonly summary: string;
 }
 
-/** What a must-fail vector's `what` tries with its `in`: each must throw. Packs, catalogs and chunks add their own below. */
+/** What a must-fail vector's `what` tries with its `in`: each must throw. */
 export const ATTEMPTS: Readonly<Record<string, (input: never) => unknown>> = {
+  ...PACK_ATTEMPTS,
   header: (hex: string) => protocol.verifyHeader(protocol.parseHeader(fromHex(hex))),
   'header-write': (hex: string) => protocol.checkWritable(protocol.parseHeader(fromHex(hex))),
   'open-secret': ({ header, secret, share, kdfFloor }: OpenInput) =>

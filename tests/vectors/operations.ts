@@ -1,4 +1,5 @@
 import * as protocol from '@cresus-safe/protocol';
+import { PACK_OPERATIONS } from './packs.ts';
 import { drawsOf } from './values.ts';
 
 const { fromHex } = protocol;
@@ -139,6 +140,7 @@ interface KeepsInput {
 
 /** What a golden vector's `op` runs: from `in` it must give exactly `out`. */
 export const OPERATIONS = {
+  ...PACK_OPERATIONS,
   derive,
   header: createHeader,
   entry: encodeEntry,
@@ -166,6 +168,13 @@ export const OPERATIONS = {
   secret: (text: string) => protocol.normaliseSecret(text),
   'share-id': ({ vaultId, share }: { readonly vaultId: protocol.VaultId; readonly share: string }) =>
     protocol.shareIdOf(vaultId, fromHex(share)),
+  proof: (input: KeyInput & { readonly deviceId: protocol.DeviceId; readonly challenge: string }) => {
+    const keys = keysOf(input);
+    const message = protocol.proofMessage(keys.vaultId, input.deviceId, fromHex(input.challenge));
+    const signature = keys.sign('proof', message);
+    protocol.verifyProof(keys.publicKey, message, signature);
+    return { message, signature };
+  },
   'pack-list': (ids: readonly protocol.PackId[]) => protocol.packListHash(ids),
 } as const;
 
