@@ -1,6 +1,7 @@
-import { Readable } from 'node:stream';
 import { receive } from './receive.ts';
 import { type BlobFacts, type BlobRead, type BlobStore, type ByteRange, checkKey, checkPrefix } from './store.ts';
+
+const PIECE = 64 * 1024;
 
 /** A bucket in memory, for tests and trials. */
 export class MemoryStore implements BlobStore {
@@ -24,7 +25,7 @@ export class MemoryStore implements BlobStore {
     const bytes = this.#objects.get(key);
     if (bytes === undefined) return undefined;
     const part = range === undefined ? bytes : bytes.subarray(range.start, range.end + 1);
-    return { length: bytes.length, body: Readable.from([Buffer.from(part)], { objectMode: false }) };
+    return { length: bytes.length, body: lend(part) };
   }
 
   async stat(key: string): Promise<{ readonly length: number } | undefined> {
@@ -41,5 +42,14 @@ export class MemoryStore implements BlobStore {
   async *list(prefix: string): AsyncIterable<string> {
     checkPrefix(prefix);
     for (const key of [...this.#objects.keys()]) if (key.startsWith(prefix)) yield key;
+  }
+}
+
+/** Like a real store: what was lent is overwritten when the next piece is asked for, so that a misuse shows in tests. */
+async function* lend(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += PIECE) {
+    const piece = Uint8Array.from(bytes.subarray(at, at + PIECE));
+    yield piece;
+    piece.fill(0xdd);
   }
 }

@@ -1,4 +1,3 @@
-import type { Readable } from 'node:stream';
 import { ServerError } from '../errors.ts';
 
 /** What a body must turn out to be; `sha256` is 64 lower-case hex digits, `length` in bytes. */
@@ -13,11 +12,15 @@ export interface ByteRange {
   readonly end: number;
 }
 
-/** An object being read. Whoever gets it reads `body` to its end or destroys it. */
+/** An object that was found. Nothing is open until `body` is read. */
 export interface BlobRead {
   /** Length of the whole object, whatever the range. */
   readonly length: number;
-  readonly body: Readable;
+  /**
+   * The bytes, once. A piece is only lent: its memory is used again as soon as the next one is asked for, because fresh
+   * memory is what bounds the speed of a download.
+   */
+  readonly body: AsyncIterable<Uint8Array>;
 }
 
 /**
@@ -64,11 +67,13 @@ export function checkPrefix(prefix: string): void {
 export async function readBlob(store: BlobStore, key: string, maxBytes: number): Promise<Buffer | undefined> {
   const read = await store.get(key);
   if (read === undefined) return undefined;
-  if (read.length > maxBytes) {
-    read.body.destroy();
-    throw new ServerError('stored-damaged');
+  if (read.length > maxBytes) throw new ServerError('stored-damaged');
+  const bytes = Buffer.alloc(read.length);
+  let at = 0;
+  for await (const piece of read.body) {
+    bytes.set(piece, at);
+    at += piece.length;
   }
-  const pieces: Buffer[] = [];
-  for await (const piece of read.body) pieces.push(piece as Buffer);
-  return Buffer.concat(pieces);
+  if (at !== read.length) throw new ServerError('stored-damaged');
+  return bytes;
 }

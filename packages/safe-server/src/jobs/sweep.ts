@@ -71,6 +71,6 @@ async function isWhole(blobs: SweepDeps['blobs'], key: string, row: PackRow): Pr
   const read = await blobs.get(key);
   if (read === undefined) return false;
   const hash = createHash('sha256');
-  for await (const piece of read.body) hash.update(piece as Buffer);
+  for await (const piece of read.body) hash.update(piece);
   return read.length === row.length && hash.digest('hex') === row.packId;
 }

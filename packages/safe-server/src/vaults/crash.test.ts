@@ -102,7 +102,7 @@ test.each(POINTS)(
     expect(await died()).toBe('SIGKILL');
     client.url = await start();
     const temps = await readdir(join(dir, 'data', 'blobs', 'tmp'));
-  expect(temps.filter((name) => !name.startsWith(`${running?.pid}-`))).toEqual([]);
+    expect(temps.filter((name) => !name.startsWith(`${running?.pid}-`))).toEqual([]);
     if (step === 'pack') {
       expect((await put()).status).toBe(again);
       expect((await append()).status).toBe(201);

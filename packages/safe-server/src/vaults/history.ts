@@ -63,9 +63,9 @@ export async function openPack(
   const range = parseRange(rangeHeader, pack.length);
   const read = await deps.blobs.get(packKey(vaultId, packId), range);
   if (read === undefined) throw new ServerError('stored-damaged', { detail: 'A stored pack is missing' });
-  if (read.length === pack.length) return { ...read, range };
-  read.body.destroy();
-  throw new ServerError('stored-damaged', { detail: 'A stored pack has another length' });
+  if (read.length !== pack.length)
+    throw new ServerError('stored-damaged', { detail: 'A stored pack has another length' });
+  return { ...read, range };
 }
 
 /** What opens the vault (header and share), and a fresh challenge for the proof. @throws ServerError `vault-none` */
