@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { Clock } from './clock.ts';
 import { ProtocolClient } from './protocol-client.ts';
 import type { ServerOptions, Subscriber } from './server.ts';
@@ -46,7 +46,7 @@ export class Tenants {
     const entries = readdirSync(root, { recursive: true, withFileTypes: true });
     return entries
       .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name).slice(root.length));
+      .map(({ parentPath, name }) => relative(root, join(parentPath, name)));
   }
 
   /** Uploads that are not finished. */
