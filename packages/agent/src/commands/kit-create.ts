@@ -3,7 +3,6 @@ import { resolve } from 'node:path';
 import { decodeKit, encodeKit } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
 import { readIfThere, writeDurable } from '../local/files.ts';
-import { changeState } from '../local/state.ts';
 import { groupsOf, kitPage, readKitPage } from '../render/kit-page.ts';
 import type { Outcome } from '../render/output.ts';
 import { visible } from '../render/text.ts';
@@ -27,7 +26,7 @@ const PROOF_GROUPS = 3;
  * @throws AgentError `usage` when the file is another one, or the proof is missing or wrong
  */
 export async function kitCreate(context: Context, args: KitCreateArgs): Promise<Outcome> {
-  const { home, texts, now } = context;
+  const { texts } = context;
   const path = resolve(args.file);
   using _lock = await lockHome(context);
   const safe = await openSafe(context, 'write');
@@ -37,7 +36,6 @@ export async function kitCreate(context: Context, args: KitCreateArgs): Promise<
     await prove(context, path, code, args.typedBack);
     const { setKit } = await import('../vault/slots.ts');
     await setKit(safe.vault, decodeKit(code));
-    changeState(home, now(), () => ({ kitProvedAt: now() }));
     return {
       json: { file: path, vaultId: safe.vault.keys.vaultId, active: true },
       lines: [texts('kit.done')],
@@ -85,10 +83,10 @@ async function prove(context: Context, path: string, code: string, given: string
   const asked = askedGroups(code, groups.length);
   const numbers = asked.map((at) => at + 1).join(', ');
   const typed = given ?? (env['CRESUS_SAFE_KIT_TYPED_BACK'] || undefined);
-  if (typed === undefined && !prompt.interactive) throw notProved('hint.typed-back', path, numbers, asked);
+  if (typed === undefined && !prompt.interactive) throw notProved('unproved', path, numbers, asked);
   const answer = squeeze(typed ?? (await prompt.line(texts('kit.type-back', { numbers }))));
   const right = [asked.map((at) => groups[at]).join(''), groups.join('')];
-  if (!right.some((text) => squeeze(text) === answer)) throw notProved('hint.kit-not-proved', path, numbers, asked);
+  if (!right.some((text) => squeeze(text) === answer)) throw notProved('wrong', path, numbers, asked);
 }
 
 /** Which groups are asked follows from the kit, so that a second run asks the same ones. The first two say little. */
@@ -104,10 +102,10 @@ function squeeze(text: string): string {
   return text.replace(/[\s,-]+/g, '').toUpperCase();
 }
 
-function notProved(hint: string, path: string, numbers: string, asked: readonly number[]): AgentError {
+function notProved(how: 'unproved' | 'wrong', path: string, numbers: string, asked: readonly number[]): AgentError {
   return new AgentError('usage', 'the kit was not proved', {
-    key: 'error.kit-not-proved',
-    hint,
+    key: how === 'wrong' ? 'error.kit-not-proved' : 'error.kit-unproved',
+    hint: how === 'wrong' ? 'hint.kit-not-proved' : 'hint.typed-back',
     params: { path, numbers },
     details: { file: path, groups: asked.map((at) => at + 1) },
   });

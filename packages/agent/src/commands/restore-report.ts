@@ -1,4 +1,4 @@
-import { countText, durationText, sizeText, visible } from '../render/text.ts';
+import { counted, countText, durationText, sizeText, visible } from '../render/text.ts';
 import type { RestoreResult } from '../restore/restore.ts';
 import type { Context } from './context.ts';
 import type { Target } from './restore-target.ts';
@@ -31,7 +31,7 @@ export function restoredLines(context: Context, { mandate, acceptance }: Target,
 
 function firstLine({ texts }: Context, { files, bytes, target, durationMs, damaged, problems }: RestoreResult): string {
   const params = {
-    files: countText(files),
+    files: counted(texts, 'files', files),
     bytes: sizeText(bytes, texts.language),
     target: visible(target),
     duration: durationText(durationMs, texts.language),

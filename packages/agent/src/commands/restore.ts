@@ -3,7 +3,7 @@ import { changeState, loadState } from '../local/state.ts';
 import { loadMandates, saveMandates } from '../mandate/mandates.ts';
 import type { Outcome } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
-import { brief, countText, momentText, sizeText, visible } from '../render/text.ts';
+import { brief, counted, momentText, sizeText, visible } from '../render/text.ts';
 import type { RestoreResult } from '../restore/restore.ts';
 import type { SnapshotInfo } from '../vault/vault.ts';
 import { requireAcceptance } from './acceptance.ts';
@@ -58,7 +58,7 @@ function whatText({ texts }: Context, { id, receivedAt, comment, files, bytes }:
     id: id.slice(0, 8),
     date: momentText(receivedAt),
     comment: comment ? ` « ${brief(comment, 200)} »` : '',
-    files: countText(files),
+    files: counted(texts, 'files', files),
     bytes: sizeText(bytes, texts.language),
   });
 }

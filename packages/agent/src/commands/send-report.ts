@@ -1,6 +1,6 @@
 import type { BackupResult } from '../backup/backup.ts';
 import type { Mandate } from '../mandate/mandates.ts';
-import { countText, durationText, momentText, sizeText, visible } from '../render/text.ts';
+import { counted, countText, durationText, momentText, sizeText, visible } from '../render/text.ts';
 import type { Context } from './context.ts';
 import { problemText } from './show.ts';
 
@@ -32,7 +32,7 @@ export function sentLines({ texts }: Context, mandate: Mandate, result: BackupRe
   const name = visible(mandate.name);
   if (result.unchanged) return [`✓ ${texts('send.unchanged', { name })}`, ...problemLines(texts, result)];
   return [
-    `✓ ${texts('send.done', { name, files: countText(result.files), bytes: sizeText(result.bytes, language) })}`,
+    `✓ ${texts('send.done', { name, files: counted(texts, 'files', result.files), bytes: sizeText(result.bytes, language) })}`,
     texts('send.sent', {
       sent: sizeText(result.sentBytes, language),
       reused: sizeText(Math.max(0, result.bytes - result.newBytes), language),

@@ -1,6 +1,6 @@
 import { AgentError } from '../errors.ts';
 import type { Outcome } from '../render/output.ts';
-import { brief, countText, momentText, sizeText, visible } from '../render/text.ts';
+import { brief, counted, momentText, sizeText, visible } from '../render/text.ts';
 import type { SnapshotInfo, Vault } from '../vault/vault.ts';
 import type { Context } from './context.ts';
 import { openSafe } from './open.ts';
@@ -62,8 +62,8 @@ function lines({ texts }: Context, snapshot: SnapshotInfo, record: SnapshotRecor
     texts('show.received', { date: momentText(snapshot.receivedAt), seq: snapshot.seq }),
     ...(comment ? [texts('show.comment', { comment: brief(comment, 2000) })] : []),
     texts('show.totals', {
-      files: countText(record.files),
-      folders: countText(record.folders),
+      files: counted(texts, 'files', record.files),
+      folders: counted(texts, 'folders', record.folders),
       bytes: sizeText(record.bytes, language),
       newBytes: sizeText(record.newBytes, language),
     }),

@@ -1,7 +1,7 @@
 import { AgentError } from '../errors.ts';
 import { findMandate, loadMandates, nameKey } from '../mandate/mandates.ts';
 import type { Outcome } from '../render/output.ts';
-import { brief, countText, momentText, sizeText, table, visible } from '../render/text.ts';
+import { brief, counted, momentText, sizeText, table, visible } from '../render/text.ts';
 import type { SnapshotInfo, Vault } from '../vault/vault.ts';
 import type { Context } from './context.ts';
 import { openSafe } from './open.ts';
@@ -92,7 +92,7 @@ function cells({ texts }: Context, snapshot: SnapshotInfo): string[] {
   return [
     id.slice(0, 8),
     momentText(receivedAt),
-    texts('snapshots.files', { files: countText(files) }),
+    counted(texts, 'files', files),
     sizeText(bytes, texts.language),
     [incomplete ? texts('snapshots.partial') : '', comment ? `« ${brief(comment, 60)} »` : ''].join(' ').trim(),
   ];

@@ -66,12 +66,14 @@ export interface LocalFacts {
   readonly mandates: readonly Mandate[];
   readonly state: State;
   readonly unanchored: boolean;
+  /** The vault can be opened with a recovery kit; undefined when this computer never saw its header. */
+  readonly hasKit: boolean | undefined;
   readonly present: (path: string) => boolean;
 }
 
 /** Warnings that this computer knows by itself. */
 export function localWarnings(facts: LocalFacts): StatusWarning[] {
-  const { context, mandates, state, unanchored, present } = facts;
+  const { context, mandates, state, unanchored, hasKit, present } = facts;
   const { texts } = context;
   const warnings = mandates.flatMap((mandate) => mandateWarnings(facts, mandate));
   if (unanchored) warnings.push({ code: 'unanchored', message: texts('warning.unanchored') });
@@ -82,7 +84,7 @@ export function localWarnings(facts: LocalFacts): StatusWarning[] {
         code: 'replaced-kept',
         message: texts('warning.replaced-kept', { name: visible(mandate), path: visible(path) }),
       });
-  if (state.kitProvedAt === undefined) warnings.push({ code: 'no-kit', message: texts('warning.no-kit') });
+  if (hasKit === false) warnings.push({ code: 'no-kit', message: texts('warning.no-kit') });
   if (state.rebuiltAt !== undefined)
     warnings.push({
       code: 'state-rebuilt',

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { parseHeader } from '@cresus-safe/protocol';
 import { AgentError, toAgentError } from '../errors.ts';
 import { type Config, findConfig, readToken } from '../local/config.ts';
 import { recallRoot } from '../local/keyring.ts';
@@ -8,6 +9,7 @@ import { explain, type Outcome } from '../render/output.ts';
 import { calendarText, sizeText, visible } from '../render/text.ts';
 import { readPin } from '../vault/pin.ts';
 import type { Account } from '../vault/remote.ts';
+import { cached } from '../vault/unlock.ts';
 import type { Context } from './context.ts';
 import { mandateJson, mandateLines } from './mandate-list.ts';
 import { accountWarnings, localWarnings, type StatusWarning } from './status-warnings.ts';
@@ -36,7 +38,14 @@ export async function status(context: Context): Promise<Outcome> {
   const state = loadState(home, now());
   warnings.push(...accountWarnings(context, account, state));
   warnings.push(
-    ...localWarnings({ context, mandates, state, unanchored: isUnanchored(context, account), present: existsSync }),
+    ...localWarnings({
+      context,
+      mandates,
+      state,
+      unanchored: isUnanchored(context, account),
+      hasKit: hasKit(context),
+      present: existsSync,
+    }),
   );
   return outcome(context, { config, mandates, state, account, warnings });
 }
@@ -96,6 +105,12 @@ function collecting({ output }: Context, warnings: StatusWarning[]): Context['ou
 function isUnanchored({ home }: Context, account: Account | undefined): boolean {
   const { pin } = readPin(home.vault);
   return pin === undefined ? account?.vault === 'exists' : pin.anchored === null;
+}
+
+/** As the header says that this computer saw last. */
+function hasKit({ home }: Context): boolean | undefined {
+  const header = cached(home.vault)?.header;
+  return header && parseHeader(header).kitSlot !== undefined;
 }
 
 interface Facts {

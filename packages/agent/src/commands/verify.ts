@@ -1,7 +1,7 @@
 import { AgentError } from '../errors.ts';
 import type { Outcome } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
-import { countText, sizeText } from '../render/text.ts';
+import { counted, sizeText } from '../render/text.ts';
 import type { Vault } from '../vault/vault.ts';
 import type { VerifyProblem, VerifyResult } from '../verify/verify.ts';
 import type { Context } from './context.ts';
@@ -73,7 +73,11 @@ function lines({ texts }: Context, { checked, problems }: VerifyResult): string[
       `⚠ ${texts('verify.bad', { count: problems.length })}`,
       ...problems.map((problem) => `    ${problemLine(texts, problem)}`),
     ];
-  const params = { snapshots: countText(snapshots), packs: countText(packs), bytes: sizeText(bytes, texts.language) };
+  const params = {
+    snapshots: counted(texts, 'snapshots', snapshots),
+    packs: counted(texts, 'packs', packs),
+    bytes: sizeText(bytes, texts.language),
+  };
   return [`✓ ${texts('verify.ok', params)}`];
 }
 

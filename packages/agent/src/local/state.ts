@@ -37,7 +37,6 @@ export interface State {
   readonly version: 1;
   readonly subscription?: SeenSubscription | undefined;
   readonly known?: readonly KnownMandate[] | undefined;
-  readonly kitProvedAt?: number | undefined;
   readonly twins: readonly RestoredTwin[];
   readonly kept: readonly KeptFolder[];
   readonly rebuiltAt?: number | undefined;
@@ -74,7 +73,6 @@ function checkState(value: unknown): State {
     version: 1,
     subscription: seen && { expiresOn: seen.text('expiresOn'), state: seen.text('state'), at: seen.integer('at') },
     known: fields.optionalList('known', checkKnown),
-    kitProvedAt: fields.optionalInteger('kitProvedAt'),
     twins: fields.list('twins', (item) => {
       const twin = shape(item, 'twins');
       return { sourceId: twin.text('sourceId'), mandateId: twin.text('mandateId'), at: twin.integer('at') };

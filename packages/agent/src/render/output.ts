@@ -84,7 +84,14 @@ export function explain(error: AgentError, texts: Texts): { message: string; hin
   const params = safeParams(error.params);
   const message =
     texts.find(error.key, params) ?? texts.find(`error.${error.kind}`, params) ?? escapeLine(error.message);
-  return { message, hint: texts.find(error.hint, params) };
+  return { message, hint: hintOf(error, texts, params) };
+}
+
+/** The way out that the error names; where it names none, the one of its own message goes before that of its kind. */
+function hintOf(error: AgentError, texts: Texts, params: Record<string, string | number>): string | undefined {
+  const isDefault = error.hint === `hint.${error.kind}`;
+  const own = isDefault ? texts.find(error.key.replace(/^error\./, 'hint.'), params) : undefined;
+  return own ?? texts.find(error.hint, params);
 }
 
 function safeParams(params: Readonly<Record<string, string | number>>): Record<string, string | number> {

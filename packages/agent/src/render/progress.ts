@@ -1,6 +1,6 @@
 import type { Texts } from './i18n.ts';
 import type { Output } from './output.ts';
-import { countText, durationText, sizeText } from './text.ts';
+import { counted, countText, durationText, sizeText } from './text.ts';
 
 /** The long tasks that show where they stand. */
 export type Task = 'send' | 'restore' | 'verify';
@@ -70,7 +70,7 @@ export class Progress {
     this.#drawn = false;
     const { json, quiet, progress } = this.#output.options;
     if (!done || json || quiet || !progress || this.#output.stderr.isTTY) return;
-    this.#output.say(this.#texts(`progress.line-${this.#task}`, this.#params(this.#now())));
+    this.#output.say(this.#texts(`progress.line-${this.#task}`, this.#params(this.#now(), this.#task !== 'verify')));
   }
 
   #draw(now: number): void {
@@ -86,7 +86,7 @@ export class Progress {
     this.#samples = this.#samples.filter((sample) => at - sample.at <= WINDOW_MS);
   }
 
-  #params(now: number): Record<string, string> {
+  #params(now: number, inWords = false): Record<string, string> {
     const { language } = this.#texts;
     const { bytes, totalBytes, files = 0, sent = 0, reused = 0, received = 0 } = this.#last;
     const rate = this.#rate(now);
@@ -98,7 +98,7 @@ export class Progress {
       total: sizeText(totalBytes, language),
       rate: sizeText(Math.round(rate * 1000), language),
       eta: rate > 0 ? durationText(left, language) : '…',
-      files: countText(files),
+      files: inWords ? counted(this.#texts, 'files', files) : countText(files),
       sent: sizeText(sent, language),
       reused: sizeText(reused, language),
       received: sizeText(received, language),

@@ -1,4 +1,4 @@
-import type { Language } from './i18n.ts';
+import type { Language, Texts } from './i18n.ts';
 
 /**
  * Makes text from outside (file and mandate names, comments, a server's words) safe for a terminal: control and
@@ -81,6 +81,11 @@ export function sizeText(bytes: number, language: Language): string {
 /** A whole number with Swiss separators: `12’345`. */
 export function countText(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, '’');
+}
+
+/** `1 fichier`, `33 fichiers`, `12’345 fichiers`. */
+export function counted(texts: Texts, what: 'files' | 'folders' | 'snapshots' | 'packs', count: number): string {
+  return texts(`count.${what}`, { count, n: countText(count) });
 }
 
 /** A duration: `0,8 s`, `42 s`, `3 min 05 s`, `2 h 04 min`. */
