@@ -40,7 +40,8 @@ export class NameMap {
   #possible(name: string): string {
     if (!this.#rules.windows) return name;
     const clean = name.replace(FORBIDDEN, '_').replace(/[. ]+$/, (end) => '_'.repeat(end.length));
-    return RESERVED.test(clean) || /~\d/.test(clean) ? `${clean}_` : clean;
+    // in front: Windows reads `nul.txt_` as the device still
+    return RESERVED.test(clean) || /~\d/.test(clean) ? `_${clean}` : clean;
   }
 
   #free(parent: string, name: string): string {

@@ -16,6 +16,11 @@ export interface Pin {
   readonly headerHash: string;
   /** The strongest parameters (by m·t) of a secret slot seen here. */
   readonly kdf: KdfParams;
+  /**
+   * The history was verified to belong to this header. Until then a server may have shown a vault of its own making, and
+   * nothing is held against what it shows next.
+   */
+  readonly confirmed: boolean;
   /** The server knows that this device holds the vault key. */
   readonly proved: boolean;
   readonly anchored: { readonly how: AnchorHow; readonly seq: number } | null;
@@ -45,6 +50,7 @@ function checkPin(value: unknown): Pin {
     headerSeq: fields.integer('headerSeq'),
     headerHash: fields.text('headerHash'),
     kdf: kdfOf(fields.object('kdf')),
+    confirmed: fields.flag('confirmed'),
     proved: fields.flag('proved'),
     anchored: anchored === undefined ? null : { how: howOf(anchored.text('how')), seq: anchored.integer('seq') },
     receiptKeys: fields.list('receiptKeys', (item) => item),

@@ -4,7 +4,7 @@ import { crashPoint } from '../local/crash.ts';
 import { ensureFolder } from '../local/files.ts';
 import { History } from './history.ts';
 import { readPin, strongerKdf, writePin } from './pin.ts';
-import { cached, cachedShare, keepHeader } from './unlock.ts';
+import { cachedShare, keepHeader, knewVault } from './unlock.ts';
 import { Vault, type VaultOptions } from './vault.ts';
 
 export interface CreateOptions extends Omit<VaultOptions, 'keys' | 'mode'> {
@@ -21,7 +21,7 @@ export interface CreateOptions extends Omit<VaultOptions, 'keys' | 'mode'> {
 export async function createVault(options: CreateOptions): Promise<Vault> {
   const { dir, remote, secret, kdf, server, warn } = options;
   ensureFolder(dir);
-  const known = readPin(dir).pin !== undefined || cached(dir) !== undefined;
+  const known = knewVault(dir, readPin(dir).pin);
   if ((await remote.vault()) !== undefined)
     throw new AgentError('usage', 'a vault exists already', { key: 'error.vault-exists', hint: 'hint.vault-exists' });
   if (known) throw new AgentError('vault-missing', 'the server says that there is no vault');
@@ -75,6 +75,7 @@ async function sendHeader(
     headerSeq: header.headerSeq,
     headerHash: header.hash,
     kdf: strongerKdf(header.secretSlot.kdf, pin?.kdf),
+    confirmed: true,
     proved: true,
     anchored: pin?.anchored ?? null,
     receiptKeys: pin?.receiptKeys ?? [],

@@ -44,7 +44,8 @@ export interface Unlocked {
  */
 export async function unlock(options: UnlockOptions): Promise<Unlocked> {
   const { dir, remote, warn } = options;
-  const { pin, damaged } = readPin(dir);
+  const { pin: read, damaged } = readPin(dir);
+  const pin = read?.confirmed ? read : undefined;
   if (damaged) warn({ code: 'pin-rebuilt' });
   const shown = remote === undefined ? cached(dir) : await remote.vault();
   if (shown === undefined) throw missing(dir, pin);
@@ -110,6 +111,7 @@ function remember(dir: string, header: Header, share: Uint8Array, pin: Pin | und
     headerSeq: header.headerSeq,
     headerHash: header.hash,
     kdf: strongerKdf(kdf, pin?.kdf),
+    confirmed: pin !== undefined,
     proved,
     anchored: pin?.anchored ?? null,
     receiptKeys: pin?.receiptKeys ?? [],
@@ -142,7 +144,11 @@ export function cachedShare(dir: string, header: Header): Uint8Array | undefined
 
 /** "No vault exists, create one" is believed only by a computer that never saw one (MS-16). */
 function missing(dir: string, pin: Pin | undefined): AgentError {
-  const known = pin !== undefined || readIfThere(join(dir, 'history.log')) !== undefined;
-  if (known) return new AgentError('vault-missing', 'the server says that there is no vault');
+  if (knewVault(dir, pin)) return new AgentError('vault-missing', 'the server says that there is no vault');
   return new AgentError('not-found', 'there is no vault yet', { key: 'error.no-vault', hint: 'hint.no-vault' });
+}
+
+/** Whether this computer ever saw a vault whose history it verified. */
+export function knewVault(dir: string, pin: Pin | undefined): boolean {
+  return pin?.confirmed === true || readIfThere(join(dir, 'history.log')) !== undefined;
 }

@@ -85,6 +85,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   const vault = new Vault(options, trust, history);
   try {
     await vault.sync();
+    vault.confirm();
   } catch (error) {
     const broken = toAgentError(error);
     const readable = ['rollback', 'fork', 'omission', 'integrity'].includes(broken.kind) && history.seq > 0;
@@ -168,6 +169,12 @@ export class Vault {
     const how: AnchorHow = 'code' in proof ? 'code' : 'receipt' in proof ? 'receipt' : 'consent';
     const seq = 'consent' in proof ? this.history.seq : checkAnchor(this.history.state, this.#trust, proof);
     this.setAnchored(how, seq);
+  }
+
+  /** From now on what the pin says is held against the server: its history belongs to it. */
+  confirm(): void {
+    const { pin } = this;
+    if (pin?.confirmed === false) writePin(this.dir, { ...pin, confirmed: true });
   }
 
   /** The computer that made the vault needs no anchor, also when it was killed before it could note that. */
