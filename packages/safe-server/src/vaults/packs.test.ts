@@ -1,4 +1,4 @@
-import { request as httpRequest } from 'node:http';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { PACK_GRANULE_BYTES } from '@cresus-safe/protocol/public';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { packKey } from '../blobs/keys.ts';
@@ -13,6 +13,7 @@ let b: Client;
 
 beforeAll(async () => {
   bed = await startBed({ folder: true });
+  bed.knobs.subscription = { ...bed.knobs.subscription, quotaBytes: 1e9 };
   a = await bed.subscriber('1001');
   b = await bed.subscriber('1002');
   await a.createVault();
@@ -233,6 +234,44 @@ describe('ranges', () => {
     const id = await a.putPack();
     const range = `bytes=${Array.from({ length: 1000 }, (_, i) => `${i}-${i}`).join()}`;
     expect((await a.call('GET', `/v1/packs/${id}`, undefined, { range })).status).toBe(416);
+  });
+});
+
+describe('downloads that go wrong', () => {
+  /** Starts a download and hands over its answer. */
+  const download = (id: string) =>
+    new Promise<IncomingMessage>((resolve, reject) => {
+      const headers = { authorization: `Bearer ${a.token}` };
+      httpRequest(`${a.url}/v1/packs/${id}`, { headers }, resolve).on('error', reject).end();
+    });
+
+  test('broken off or never read, they are cut and harm no other', async () => {
+    const packs = [makePack(60), makePack(60)];
+    for (const pack of packs) await a.putPack({ ...pack, bytes: Buffer.from(pack.bytes) });
+    const stalled = (await download(packs[0]?.id ?? '')).on('error', () => undefined);
+    const cut = new Promise((resolve) => stalled.once('close', resolve));
+    stalled.once('data', () => stalled.pause());
+    for (let i = 0; i < 4; i++) {
+      const broken = (await download(packs[1]?.id ?? '')).on('error', () => undefined);
+      broken.once('data', () => broken.destroy());
+      const answers = await Promise.all(packs.map(({ id }) => a.call('GET', `/v1/packs/${id}`)));
+      for (const [n, pack] of packs.entries()) expect(answers[n]?.bytes.equals(pack.bytes)).toBe(true);
+    }
+    setTimeout(() => stalled.resume(), 4000).unref(); // a paused stream tells nothing of its end
+    await cut;
+    expect(stalled.complete).toBe(false);
+  }, 30_000);
+
+  test('a pack that is gone from the bucket, or was cut short, is told as damage', async () => {
+    const [lost, short] = [await a.putPack(), await a.putPack()];
+    await bed.blobs.delete(packKey(a.vaultId, lost));
+    await bed.blobs.delete(packKey(a.vaultId, short));
+    const bytes = Buffer.from('short');
+    await bed.blobs.put(packKey(a.vaultId, short), bytes, { length: bytes.length, sha256: sha256(bytes) });
+    for (const id of [lost, short]) {
+      const answer = await a.call('GET', `/v1/packs/${id}`);
+      expect([answer.status, answer.json['code']]).toEqual([502, 'stored-damaged']);
+    }
   });
 });
 
