@@ -29,10 +29,10 @@ export async function startServer(system: System): Promise<Running> {
   const { deps } = system;
   const { config } = deps;
   const lifecycle: Lifecycle = { draining: false };
-  await writeHeartbeat(deps);
-  await system.store.sweepTemp(deps.clock());
   const server = createHttpServer(createApp(deps, lifecycle), config);
   await listen(server, config);
+  await writeHeartbeat(deps);
+  await system.store.sweepTemp(deps.clock());
   const jobs = startJobs(deps);
   const stop = async () => {
     jobs.stop();

@@ -12,7 +12,10 @@ export async function serve(system: System, terminal: Terminal): Promise<void> {
     deps.log.fatal({ err }, 'uncaught exception');
     process.exit(1); // what it left half done nobody knows: a supervisor starts anew, and every state survives that
   });
-  const running = await startServer(system);
+  const running = await startServer(system).catch(async (error: unknown) => {
+    await system.close();
+    throw error;
+  });
   if (ringIsNew) terminal.err(`${t('keys.created', { file })}\n`);
   if (!(await isRingConfirmed(deps))) {
     deps.log.warn({ file }, 'nobody has confirmed that a copy of the key ring is kept elsewhere');
