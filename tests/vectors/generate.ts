@@ -229,6 +229,13 @@ async function main(): Promise<void> {
     { name: 'head code', op: 'head-code', in: { seq: 1234, hash: PREVIOUS } },
     { name: 'first entry', op: 'head-code', in: { seq: 1, hash: 'f'.repeat(64) } },
   ]);
+  await writeGolden('proof.json', '16', [
+    {
+      name: 'proof of a device',
+      op: 'proof',
+      in: { ...VAULT, deviceId: DEVICE_ID, challenge: bytesFor('challenge', 32) },
+    },
+  ]);
   await writeGolden('pack-list.json', '6', [
     { name: 'two packs', op: 'pack-list', in: packIds(2) },
     { name: 'none', op: 'pack-list', in: [] },

@@ -1,4 +1,6 @@
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import * as protocol from '@cresus-safe/protocol';
 import { keysOf, OPERATIONS, type Operation } from './operations.ts';
@@ -101,6 +103,10 @@ export async function writeGolden(file: string, section: string, vectors: readon
   writeVectors(join(import.meta.dirname, file), section, cases);
 }
 
+const biome = createRequire(import.meta.url).resolve('@biomejs/biome/bin/biome');
+
+/** Formatted as the house's linter wants it, so that writing them again changes nothing. */
 export function writeVectors(path: string, section: string, cases: readonly Json[]): void {
-  writeFileSync(path, `${JSON.stringify({ spec: `SPEC ${section}`, cases }, undefined, 2)}\n`);
+  writeFileSync(path, JSON.stringify({ spec: `SPEC ${section}`, cases }, undefined, 2));
+  execFileSync(process.execPath, [biome, 'format', '--write', path], { stdio: 'pipe' });
 }

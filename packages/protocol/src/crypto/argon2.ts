@@ -1,5 +1,6 @@
 import { argon2id as ARGON2ID, hash as argon2 } from 'argon2';
 import { plainView } from '../bytes/bytes.ts';
+import { ProtocolError } from '../errors.ts';
 
 /** Argon2id costs: memory in KiB, passes, lanes. */
 export interface KdfParams {
@@ -14,14 +15,18 @@ export interface Argon2Extras {
   readonly associatedData?: Uint8Array;
 }
 
-/** Argon2id version 0x13 of RFC 9106, 32 bytes. Never called with parameters that `checkKdf` has not passed. */
+/**
+ * Argon2id version 0x13 of RFC 9106, 32 bytes. Never called with parameters that `checkKdf` has not passed.
+ *
+ * @throws ProtocolError `kdf-limit` when this computer has not the memory
+ */
 export async function argon2id(
   password: Uint8Array,
   salt: Uint8Array,
   { m, t, p }: KdfParams,
   extras: Argon2Extras = {},
 ): Promise<Uint8Array> {
-  const raw = await argon2(Buffer.from(password), {
+  const raw = argon2(Buffer.from(password), {
     raw: true,
     type: ARGON2ID,
     version: 0x13,
@@ -33,5 +38,9 @@ export async function argon2id(
     ...(extras.secret && { secret: Buffer.from(extras.secret) }),
     ...(extras.associatedData && { associatedData: Buffer.from(extras.associatedData) }),
   });
-  return plainView(raw);
+  try {
+    return plainView(await raw);
+  } catch (cause) {
+    throw new ProtocolError('kdf-limit', `kdf: Argon2id with ${m} KiB failed on this computer`, { cause });
+  }
 }

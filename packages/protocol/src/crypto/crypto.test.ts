@@ -18,6 +18,11 @@ test('RFC 9106, 5.3: Argon2id', async () => {
   expect(toHex(tag)).toBe('0d640df58d78766c08c037a34a8b53c9d01ef0452d75b65eb52520e96b01e659');
 });
 
+test('what the library cannot run is kdf-limit, not an unknown exception', async () => {
+  const run = argon2id(repeat(1, 32), repeat(2, 16), { m: 2 ** 40, t: 3, p: 1 });
+  await expect(run).rejects.toMatchObject({ kind: 'kdf-limit' });
+});
+
 describe('RFC 5869, appendix A: HKDF', () => {
   test.each([
     [

@@ -13,9 +13,10 @@ const MANDATE_ID = asMandateId('0a'.repeat(16));
 const MANDATE = KEYS.mandate(MANDATE_ID);
 const OTHER = KEYS.mandate(asMandateId('0b'.repeat(16)));
 
+const codePoint = fc.integer({ min: 1, max: 0x10ffff }).map((point) => String.fromCodePoint(point));
 const text = (max: number, min = 0) =>
   fc
-    .string({ unit: 'binary', maxLength: max, minLength: min })
+    .string({ unit: codePoint, maxLength: max, minLength: min })
     .filter((value) => value.isWellFormed() && !value.includes('\0') && [...value].length <= max);
 
 const summaries: fc.Arbitrary<Summary> = fc.record({

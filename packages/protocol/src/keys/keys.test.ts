@@ -1,10 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
+import fc from 'fast-check';
 import { toHex } from '../bytes/hex.ts';
+import { systemRandom } from '../crypto/random.ts';
 import type { ProtocolError } from '../errors.ts';
-import { asMandateId } from '../ids.ts';
+import { asMandateId, asVaultId } from '../ids.ts';
 import { parseHeader } from '../public/header.ts';
 import { checkKdf, DEFAULT_KDF } from './kdf.ts';
 import { normaliseSecret } from './secret.ts';
+import { openKitSlot, sealKitSlot } from './slot.ts';
 import { createHeader, openWithKit, openWithSecret, withKit, withSecret } from './unlock.ts';
 import { VaultKeys } from './vault-keys.ts';
 
@@ -67,6 +70,19 @@ describe('Argon2id parameters at the boundaries', () => {
     expect(kindOf(() => checkKdf(DEFAULT_KDF, floor))).toBe('none');
     expect(kindOf(() => checkKdf({ ...DEFAULT_KDF, m: 262_143 }, floor))).toBe('kdf-downgrade');
   });
+});
+
+test('kit slots: open ∘ seal = id, each writing different', () => {
+  const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
+  fc.assert(
+    fc.property(bytes(16), bytes(32), bytes(20), fc.nat({ max: 16 }), (id, root, kit, generation) => {
+      const target = { vaultId: asVaultId(id), root, generation };
+      const [one, two] = [sealKitSlot(target, kit, systemRandom), sealKitSlot(target, kit, systemRandom)];
+      expect(openKitSlot(one, target.vaultId, kit)).toEqual(root);
+      expect(toHex(one.sealed)).not.toBe(toHex(two.sealed));
+      expect(kindOf(() => openKitSlot({ ...one, generation: generation + 1 }, target.vaultId, kit))).toBe('wrong-kit');
+    }),
+  );
 });
 
 describe('a vault over its life', () => {
