@@ -135,10 +135,19 @@ export class FolderStore implements BlobStore {
 async function writeTemp(path: string, body: Uint8Array | AsyncIterable<Uint8Array>, facts: BlobFacts): Promise<void> {
   const file = await open(path, 'wx', 0o600);
   try {
-    await receive(body, facts, (piece, position) => writeWhole(file, piece, position));
+    await receive(body, facts, (pieces, position) => writePieces(file, pieces, position));
     await file.datasync();
   } finally {
     await file.close();
+  }
+}
+
+async function writePieces(file: FileHandle, pieces: Uint8Array[], position: number): Promise<void> {
+  let { bytesWritten: done } = await file.writev(pieces, position);
+  for (const piece of pieces) {
+    if (done < piece.length) await writeWhole(file, piece.subarray(done), position + done);
+    done = Math.max(0, done - piece.length);
+    position += piece.length;
   }
 }
 

@@ -14,7 +14,9 @@ export class MemoryStore implements BlobStore {
   ): Promise<'created' | 'exists'> {
     checkKey(key);
     const bytes = Buffer.alloc(facts.length);
-    await receive(body, facts, async (piece, position) => bytes.set(piece, position));
+    await receive(body, facts, async (pieces, position) => {
+      bytes.set(Buffer.concat(pieces), position);
+    });
     if (this.#objects.has(key)) return 'exists';
     this.#objects.set(key, bytes);
     return 'created';
