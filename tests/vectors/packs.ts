@@ -15,7 +15,7 @@ export function mandateOf({ vaultId, root, mandateId }: PackInput): protocol.Man
   return protocol.VaultKeys.create(drawsOf([vaultId, root])).mandate(mandateId);
 }
 
-interface SealInput extends PackInput {
+export interface SealInput extends PackInput {
   readonly segments: readonly { contentClass: protocol.ContentClass; plain: string; chunkLengths: readonly number[] }[];
 }
 
@@ -100,7 +100,7 @@ function stream(seed: string, length: number): Uint8Array {
   return bytes.subarray(0, length);
 }
 
-interface ChunkInput extends Omit<PackInput, 'random'> {
+export interface ChunkInput extends Omit<PackInput, 'random'> {
   readonly seed: string;
   readonly length: number;
   readonly sizeClass: number;

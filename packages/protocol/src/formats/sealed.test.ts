@@ -1,4 +1,4 @@
-import { describe, expect, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
 import { isZero } from '../bytes/bytes.ts';
 import { asDeviceId, asHash, asMandateId, asPackId, asPackRef, type PackRef } from '../ids.ts';
@@ -7,6 +7,9 @@ import { SUMMARY_BYTES } from '../public/entry.ts';
 import { openRecord, sealRecord, snapshotIdOf } from './record.ts';
 import { encodeRecord, parseRecord, type SnapshotRecord } from './record-plain.ts';
 import { cutText, openSummary, type Summary, sealSummary } from './summary.ts';
+
+// exhaustive over the bits, on a busy machine too
+jest.setTimeout(60_000);
 
 const KEYS = VaultKeys.create();
 const MANDATE_ID = asMandateId('0a'.repeat(16));
