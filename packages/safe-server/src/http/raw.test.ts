@@ -77,6 +77,11 @@ describe('TN-13 slowloris', () => {
     clearInterval(drip);
   }, 15_000);
 
+  it('a connection that says nothing at all is closed', async () => {
+    const { answer } = await open();
+    expect(statusOf(await answer())).toBe(408);
+  }, 15_000);
+
   it('two hundred such connections do not hold up an honest request', async () => {
     const sockets = await Promise.all(Array.from({ length: 200 }, open));
     for (const { socket } of sockets) socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\nX-');

@@ -21,10 +21,16 @@ export async function serve(system: System, terminal: Terminal): Promise<void> {
     deps.log.warn({ file }, 'nobody has confirmed that a copy of the key ring is kept elsewhere');
     terminal.err(`${t('keys.keep-elsewhere', { file })}\n`);
   }
+  if (!isLoopback(deps.config.host))
+    deps.log.warn({ host: deps.config.host }, 'this is plain HTTP beyond this machine: put a proxy with TLS in front');
   print(terminal, { listening: running.url }, () => [t('serve.listening', { url: running.url })]);
   await signal();
   if (!terminal.json) terminal.err(`${t('serve.stopping')}\n`);
   await running.stop();
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\./.test(host);
 }
 
 async function signal(): Promise<void> {
