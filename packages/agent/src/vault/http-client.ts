@@ -1,6 +1,8 @@
 import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { AgentError } from '../errors.ts';
+import { type AnswerHead, ConnectionLost, classified, interrupted } from './http-failure.ts';
+import { HttpLane } from './http-lane.ts';
 
 /** One HTTP exchange. `limit` caps the bytes of the answer's body before anything of it is believed. */
 export interface Exchange {
@@ -10,16 +12,6 @@ export interface Exchange {
   readonly body?: Uint8Array;
   readonly limit: number;
   readonly signal?: AbortSignal | undefined;
-  /**
-   * Takes over the body of a successful answer: called with the head, gives the sink for its pieces. Without it the
-   * body is gathered.
-   */
-  readonly sink?: (answer: AnswerHead) => (piece: Buffer) => void;
-}
-
-export interface AnswerHead {
-  readonly status: number;
-  header(name: string): string | undefined;
 }
 
 export interface Answer extends AnswerHead {
@@ -42,18 +34,6 @@ const HEADER_BYTES = 16 * 1024;
 const PIECE = 256 * 1024;
 const SOCKETS = 6;
 
-/** A failure of the connection itself: trying again may help. `connected` tells whether the server was ever reached. */
-export class ConnectionLost extends Error {
-  override readonly name = 'ConnectionLost';
-  readonly code: string;
-  readonly connected: boolean;
-  constructor(code: string, connected: boolean, message: string) {
-    super(message);
-    this.code = code;
-    this.connected = connected;
-  }
-}
-
 /**
  * The smallest HTTP client that is safe against a hostile server: no redirects, no cookies, no decompression, header
  * and body caps, a stall limit instead of a total one (1 Mbit/s must succeed). It speaks node:http directly because a
@@ -65,6 +45,8 @@ export class HttpClient {
   readonly #options: ClientOptions;
   readonly #agent: HttpAgent;
   readonly #request: typeof httpRequest;
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #idleLanes: HttpLane[] = [];
 
   /** @throws AgentError `plain-http` for http:// beyond loopback, `usage` for what is no URL */
   constructor(server: string, options: ClientOptions) {
@@ -76,6 +58,24 @@ export class HttpClient {
       ? new HttpsAgent({ ...settings, ...(options.ca === undefined ? {} : { ca: options.ca }) })
       : new HttpAgent(settings);
     this.#request = secure ? httpsRequest : httpRequest;
+    const { token, runId, agentVersion = '0' } = options;
+    this.#headers = {
+      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      'accept-encoding': 'identity',
+      'user-agent': `cresus-safe/${agentVersion}`,
+      'x-safe-run': runId,
+    };
+  }
+
+  /** Runs `act` with a lane of its own for downloads; lanes are kept for the next one. */
+  async onLane<T>(act: (lane: HttpLane) => Promise<T>): Promise<T> {
+    const { ca, stallMs = STALL_MS } = this.#options;
+    const lane = this.#idleLanes.pop() ?? new HttpLane({ origin: this.origin, headers: this.#headers, ca, stallMs });
+    try {
+      return await act(lane);
+    } finally {
+      this.#idleLanes.push(lane);
+    }
   }
 
   /**
@@ -118,10 +118,10 @@ export class HttpClient {
   /** Closes idle connections, so that the process can end. */
   close(): void {
     this.#agent.destroy();
+    for (const lane of this.#idleLanes.splice(0)) lane.close();
   }
 
   #open(exchange: Exchange): ClientRequest {
-    const { token, runId, agentVersion } = this.#options;
     const base = this.origin.pathname.replace(/\/$/, '');
     return this.#request({
       agent: this.#agent,
@@ -133,10 +133,7 @@ export class HttpClient {
       maxHeaderSize: HEADER_BYTES,
       ...(exchange.signal === undefined ? {} : { signal: exchange.signal }),
       headers: {
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-        'accept-encoding': 'identity',
-        'user-agent': `cresus-safe/${agentVersion ?? '0'}`,
-        'x-safe-run': runId,
+        ...this.#headers,
         ...(exchange.body === undefined ? {} : { 'content-length': String(exchange.body.length) }),
         ...exchange.headers,
       },
@@ -212,22 +209,14 @@ function receive(
   };
   const pieces: Buffer[] = [];
   let length = 0;
-  let sink: (piece: Buffer) => void = (piece) => pieces.push(piece);
-  try {
-    if (Number(head.header('content-length') ?? 0) > exchange.limit) throw tooLong(exchange.limit);
-    if (exchange.sink !== undefined && head.status >= 200 && head.status < 300) sink = exchange.sink(head);
-  } catch (error) {
-    fail(error);
+  if (Number(head.header('content-length') ?? 0) > exchange.limit) {
+    fail(tooLong(exchange.limit));
     return;
   }
   response.on('data', (piece: Buffer) => {
     length += piece.length;
-    try {
-      if (length > exchange.limit) throw tooLong(exchange.limit);
-      sink(piece);
-    } catch (error) {
-      fail(error);
-    }
+    if (length > exchange.limit) fail(tooLong(exchange.limit));
+    else pieces.push(piece);
   });
   response.once('error', fail);
   response.once('aborted', () => fail(new ConnectionLost('ECONNRESET', true, 'the answer was cut')));
@@ -236,21 +225,4 @@ function receive(
 
 function tooLong(limit: number): AgentError {
   return new AgentError('integrity', `the answer is longer than ${limit} bytes`, { key: 'error.bad-answer' });
-}
-
-function interrupted(): AgentError {
-  return new AgentError('interrupted', 'interrupted');
-}
-
-const TLS_CODE = /^(CERT_|ERR_TLS|ERR_SSL|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH|EPROTO|INVALID_CA)/;
-
-function classified(error: unknown, connected: boolean): unknown {
-  if (error instanceof AgentError || error instanceof ConnectionLost) return error;
-  const { code = 'UNKNOWN', message = String(error) } = error as NodeJS.ErrnoException;
-  if (TLS_CODE.test(code)) return new AgentError('tls', `TLS: ${code}`, { params: { reason: code } });
-  // header overflow, junk after the body, a wrong length: an answer that no honest server gives
-  if (code.startsWith('HPE_'))
-    return new AgentError('integrity', `malformed answer: ${code}`, { key: 'error.bad-answer' });
-  // message and code only: the error object of a request may carry its headers
-  return new ConnectionLost(code, connected, message);
 }

@@ -1,12 +1,14 @@
 import type { PackId } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
-import type { AnswerHead, HttpClient } from './http-client.ts';
+import type { HttpClient } from './http-client.ts';
 import { failureOf, notASafe, requireBinary } from './http-errors.ts';
+import type { AnswerHead } from './http-failure.ts';
 import { type Patience, retrying } from './retry.ts';
 
 /** SPEC 18: a pack is at most 17 MiB, and SPEC 10.2 makes it a multiple of 256 KiB. */
 const PACK_LIMIT = 17 * 1024 * 1024;
 const PACK_STEP = 256 * 1024;
+const PROBLEM_LIMIT = 64 * 1024;
 
 /**
  * Fetches a pack whole, straight into the caller's buffer; after a cut it goes on where it was by a range (the only use
@@ -20,33 +22,29 @@ export function downloadPack(
   into: (length: number) => Uint8Array,
   signal?: AbortSignal,
 ): Promise<Uint8Array> {
+  const path = `/v1/packs/${id}`;
   let buffer: Uint8Array | undefined;
   let done = 0;
-  const start = (answer: AnswerHead): ((piece: Buffer) => void) => {
+  const place = (answer: AnswerHead): Uint8Array => {
     requireBinary(answer);
     const total = answer.status === 206 ? resumed(answer, done) : whole(answer);
     if (answer.status !== 206) done = 0;
-    if (buffer === undefined) buffer = into(total);
-    const target = buffer;
-    if (target.length !== total) throw badAnswer('another length than before');
-    return (piece) => {
-      if (done + piece.length > total) throw badAnswer('more bytes than declared');
-      target.set(piece, done);
-      done += piece.length;
-    };
+    buffer ??= into(total);
+    if (buffer.length !== total) throw badAnswer('another length than before');
+    return buffer.subarray(done);
   };
-  return retrying(
-    async () => {
+  const once = (): Promise<Uint8Array> =>
+    client.onLane(async (lane) => {
       const headers: Record<string, string> = done === 0 ? {} : { range: `bytes=${done}-` };
-      const path = `/v1/packs/${id}`;
-      const answer = await client.exchange({ method: 'GET', path, headers, limit: PACK_LIMIT, signal, sink: start });
-      if (answer.status !== 200 && answer.status !== 206) throw failureOf(answer);
-      if (buffer === undefined || done !== buffer.length) throw badAnswer('fewer bytes than declared');
-      return buffer;
-    },
-    patience,
-    signal,
-  );
+      const answer = await lane.get(path, headers, place, signal, (bytes) => (done += bytes));
+      if (answer.taken && buffer !== undefined) return buffer;
+      // no plain answer: asked again through the client that can read every form of refusal
+      const refused = await client.exchange({ method: 'GET', path, limit: PROBLEM_LIMIT, signal });
+      if (refused.status < 200 || refused.status >= 300) throw failureOf(refused);
+      requireBinary(refused);
+      throw badAnswer('no declared length');
+    });
+  return retrying(once, patience, signal);
 }
 
 function whole(answer: AnswerHead): number {

@@ -1,5 +1,5 @@
 import { AgentError } from '../errors.ts';
-import { ConnectionLost } from './http-client.ts';
+import { ConnectionLost } from './http-failure.ts';
 
 /** The server asks to come back later (503, 429): `afterMs` is its own wish, capped by ours. */
 export class Busy extends Error {
