@@ -149,19 +149,19 @@ interface Work {
 }
 
 async function fill(options: RestoreOptions, work: Work): Promise<Damage> {
-  const { vault, mode, signal, progress } = options;
+  const { vault, signal, progress } = options;
   const { record, reader, keys, catalog, staging, plan } = work;
   if (staging.reused) cleanTree(staging.tree, new Set([...plan.files, ...plan.folders].map(({ placed }) => placed)));
   const done = { files: 0, bytes: 0 };
-  const learner = mode === 'to' ? undefined : vault.learner(record.mandateId);
+  const learner = vault.learner(record.mandateId); // also for --to: after a disaster the mandate goes on from there
   await using pool = new Pool();
   pool.useMandate(keys);
   try {
     return await writeTree({
       ...{ plan, pool, reader, keys, signal, spare: catalog.spare, tree: staging.tree, reused: staging.reused },
       packIds: new Map(record.packs.map(({ packRef, packId }) => [packRef, packId])),
-      learns: (packRef) => learner !== undefined && !learner.knows(packRef),
-      learn: async (packId, { packRef, chunks }) => learner?.learn(packRef, packId, chunks),
+      learns: (packRef) => !learner.knows(packRef),
+      learn: async (packId, { packRef, chunks }) => learner.learn(packRef, packId, chunks),
       advanced: (files, bytes) => {
         done.files += files;
         done.bytes += bytes;
@@ -170,7 +170,7 @@ async function fill(options: RestoreOptions, work: Work): Promise<Damage> {
       },
     });
   } finally {
-    await learner?.close();
+    await learner.close();
   }
 }
 
