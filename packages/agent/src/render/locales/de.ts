@@ -90,7 +90,7 @@ export const de: Locale = {
     'read-only': 'Der Ort ist schreibgeschützt ({{path}}).',
     permission: 'Sie dürfen auf {{path}} nicht zugreifen.',
     'another-run': 'Eine andere Arbeit des Agenten läuft (Prozess {{pid}}).',
-    interrupted: 'Unterbrochen. Nichts ist verloren: das nächste Senden fährt fort, wo dieses aufhörte.',
+    interrupted: 'Unterbrochen. Nichts ist verloren: die Arbeit fährt fort, wo sie aufhörte.',
     'not-connected': 'Dieser Computer ist noch nicht mit Crésus Safe verbunden.',
     'already-connected': 'Dieser Computer ist bereits mit {{url}} verbunden, als «{{device}}».',
     'other-vault': 'Dieser Computer kennt bereits einen anderen Tresor. Es wurde nichts geändert.',
@@ -152,6 +152,7 @@ export const de: Locale = {
     'target-exists': 'Der Ordner {{path}} enthält schon etwas. Es wurde nichts hineingeschrieben.',
     'target-link': '{{path}} ist eine Verknüpfung: es wurde nichts durch sie geschrieben.',
     'kit-unproved': 'Das Kit ist noch nicht aktiv: es bleibt zu beweisen, dass es lesbar ist.',
+    'catalog-damaged': 'Die Dateiliste dieser Sicherung ist beschädigt. Es wurde nichts geändert.',
   },
   hint: {
     'not-yet': 'Aktualisieren Sie den Agenten, wenn eine neuere Version da ist.',

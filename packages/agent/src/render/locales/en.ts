@@ -89,7 +89,7 @@ export const en: Locale = {
     'read-only': 'The place is write-protected ({{path}}).',
     permission: 'You are not permitted to access {{path}}.',
     'another-run': 'Another run of the agent is active (process {{pid}}).',
-    interrupted: 'Interrupted. Nothing is lost: the next send goes on where this one stopped.',
+    interrupted: 'Interrupted. Nothing is lost: the work goes on where it stopped.',
     'not-connected': 'This computer is not connected to Crésus Safe yet.',
     'already-connected': 'This computer is already connected to {{url}} as "{{device}}".',
     'other-vault': 'This computer already knows another vault. Nothing was changed.',
@@ -151,6 +151,7 @@ export const en: Locale = {
     'target-exists': 'The folder {{path}} already holds something. Nothing was written there.',
     'target-link': '{{path}} is a link: nothing was written through it.',
     'kit-unproved': 'The kit is not active yet: it remains to prove that it is readable.',
+    'catalog-damaged': 'The list of files of this snapshot is damaged. Nothing was changed.',
   },
   hint: {
     'not-yet': 'Update the agent when a newer version is available.',

@@ -87,7 +87,7 @@ export const fr = {
     'read-only': 'L’emplacement est protégé en écriture ({{path}}).',
     permission: 'Vous n’avez pas le droit d’accéder à {{path}}.',
     'another-run': 'Un autre travail de l’agent est en cours (processus {{pid}}).',
-    interrupted: 'Interrompu. Rien n’est perdu : le prochain envoi reprend où celui-ci s’est arrêté.',
+    interrupted: 'Interrompu. Rien n’est perdu : le travail reprendra où il s’est arrêté.',
     'not-connected': 'Cet ordinateur n’est pas encore relié à Crésus Safe.',
     'already-connected': 'Cet ordinateur est déjà relié à {{url}} comme « {{device}} ».',
     'other-vault': 'Cet ordinateur connaît déjà un autre coffre. Rien n’a été changé.',
@@ -149,6 +149,7 @@ export const fr = {
     'target-exists': 'Le dossier {{path}} contient déjà quelque chose. Rien n’y a été écrit.',
     'target-link': '{{path}} est un lien : rien n’a été écrit à travers lui.',
     'kit-unproved': 'Le kit n’est pas encore activé : il reste à prouver qu’il est lisible.',
+    'catalog-damaged': 'La liste des fichiers de cette sauvegarde est endommagée. Rien n’a été modifié.',
   },
   hint: {
     'not-yet': 'Mettez l’agent à jour quand une version plus récente est disponible.',

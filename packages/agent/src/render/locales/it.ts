@@ -89,7 +89,7 @@ export const it: Locale = {
     'read-only': 'La posizione è protetta dalla scrittura ({{path}}).',
     permission: 'Non ha il diritto di accedere a {{path}}.',
     'another-run': 'Un altro lavoro dell’agente è in corso (processo {{pid}}).',
-    interrupted: 'Interrotto. Nulla è perso: il prossimo invio riprende da dove questo si è fermato.',
+    interrupted: 'Interrotto. Nulla è perso: il lavoro riprenderà da dove si è fermato.',
     'not-connected': 'Questo computer non è ancora collegato a Crésus Safe.',
     'already-connected': 'Questo computer è già collegato a {{url}} come «{{device}}».',
     'other-vault': 'Questo computer conosce già un’altra cassaforte. Nulla è stato cambiato.',
@@ -152,6 +152,7 @@ export const it: Locale = {
     'target-exists': 'La cartella {{path}} contiene già qualcosa. Nulla vi è stato scritto.',
     'target-link': '{{path}} è un collegamento: nulla è stato scritto attraverso di esso.',
     'kit-unproved': 'Il kit non è ancora attivo: resta da provare che è leggibile.',
+    'catalog-damaged': 'L’elenco dei file di questo salvataggio è danneggiato. Nulla è stato modificato.',
   },
   hint: {
     'not-yet': 'Aggiorni l’agente quando sarà disponibile una versione più recente.',
