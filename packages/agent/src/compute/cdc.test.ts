@@ -1,12 +1,9 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { cutChunks, paramsOfClass } from '@cresus-safe/protocol';
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import wabt from 'wabt';
 import { Arena, blockPlace, createMemory } from './arena.ts';
 import { createCut } from './cdc.ts';
-import { CDC_WASM } from './cdc-bytes.ts';
 
 const memory = createMemory();
 const arena = new Arena(memory);
@@ -34,12 +31,6 @@ function wasmCuts(data: Uint8Array, sizeClass: number): number[] {
 }
 
 describe('the chunker in WebAssembly', () => {
-  it('is compiled from the text beside it', async () => {
-    const text = await readFile(new URL('./cdc.wat', import.meta.url), 'utf8');
-    const parsed = (await wabt()).parseWat('cdc.wat', text, { threads: true });
-    expect(Buffer.from(parsed.toBinary({ log: false }).buffer).toString('base64')).toBe(CDC_WASM);
-  });
-
   it('cuts where the reference cuts', () => {
     const cases = fc.record({
       seed: fc.nat(),

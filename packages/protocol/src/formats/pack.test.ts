@@ -180,6 +180,15 @@ describe('temporaries', () => {
     freeTemporary(small);
     expect(neighbour.toString()).toBe('its neighbour');
     expect(small.toString()).toBe('a small one lies in the pool');
+    // also the one that lies at offset 0 of a pool, which looks most like an owner
+    for (let i = 0; i < 50; i++) freeTemporary(Buffer.allocUnsafe(30_000));
+    for (let i = 0; i < 50; i++) freeTemporary(Buffer.from(new Uint8Array(20_000)));
+    for (const length of [100, 20_000, 40_000]) {
+      const frame = compressSegment(new Uint8Array(length)) as Uint8Array;
+      freeTemporary(expandSegment(frame, 1, length));
+      freeTemporary(frame);
+    }
+    expect(neighbour.toString()).toBe('its neighbour');
     const large = Buffer.alloc(1_000_000);
     freeTemporary(large);
     expect(large.length).toBe(0);
