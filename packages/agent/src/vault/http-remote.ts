@@ -86,6 +86,7 @@ export class HttpRemote implements Remote {
       body,
       limit: JSON_LIMIT,
       signal,
+      sent: () => crashPoint('pack-sent'),
     });
     return answer.status === 201 ? 'stored' : 'existed';
   }
