@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { sweepTemporary } from '../local/files.ts';
 import { type Lock, takeLock } from '../local/lock.ts';
 import { changeState, loadState } from '../local/state.ts';
 import { loadMandates, saveMandates } from '../mandate/mandates.ts';
@@ -12,13 +13,14 @@ export function intentsFolder({ home }: Context): string {
 }
 
 /**
- * Takes the lock of the home and finishes what a killed restore left: a swap half done, or a new mandate that was
- * restored and not yet registered.
+ * Takes the lock of the home, removes the temporary files of killed runs (F-02) and finishes what a killed restore left:
+ * a swap half done, or a new mandate that was restored and not yet registered.
  * @throws AgentError `another-run`
  */
 export async function lockHome(context: Context): Promise<Lock> {
   const lock = takeLock(context.home.lock);
   try {
+    sweepTemporary(context.home.dir);
     const intents = intentsFolder(context);
     if (existsSync(intents)) {
       const { recoverSwaps } = await import('../restore/swap.ts');

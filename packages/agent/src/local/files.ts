@@ -98,14 +98,17 @@ export function removeDurable(path: string): void {
   });
 }
 
-/** Removes what writers that were killed left behind (temporary files of `writeDurable`) in `folder`. */
+/**
+ * Removes what writers that were killed left behind (temporary files of `writeDurable`) in `folder` and below. Only for
+ * who holds the lock: another run's temporary file is about to be renamed.
+ */
 export function sweepTemporary(folder: string): void {
-  for (const name of namesIn(folder)) if (TEMPORARY.test(name)) rmSync(join(folder, name), { force: true });
+  for (const path of pathsIn(folder)) if (TEMPORARY.test(basename(path))) rmSync(join(folder, path), { force: true });
 }
 
-function namesIn(folder: string): string[] {
+function pathsIn(folder: string): string[] {
   try {
-    return readdirSync(folder);
+    return readdirSync(folder, { recursive: true, encoding: 'utf8' });
   } catch (error) {
     if (isMissing(error)) return [];
     throw diskError(error, folder);

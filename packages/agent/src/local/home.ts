@@ -1,6 +1,6 @@
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { ensureFolder, sweepTemporary } from './files.ts';
+import { ensureFolder } from './files.ts';
 
 /** Where everything of this agent lies (the `--home` folder). Paths are absolute; nothing is read or made by having them. */
 export interface Home {
@@ -47,10 +47,8 @@ function dataFolder(env: NodeJS.ProcessEnv, platform: NodeJS.Platform, user: str
   return xdg?.startsWith('/') ? xdg : join(user, '.local', 'share');
 }
 
-/** Makes the folders of a home and sweeps what a killed run left behind. */
+/** Makes the folders of a home. */
 export function prepareHome(home: Home): void {
   ensureFolder(home.dir);
   ensureFolder(home.vault);
-  sweepTemporary(home.dir);
-  sweepTemporary(home.vault);
 }
