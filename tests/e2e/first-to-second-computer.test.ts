@@ -61,9 +61,9 @@ describe('from a first computer to a second one', () => {
     expect(tuesday.sentBytes).toBeLessThan(monday.sentBytes / 2);
   });
 
-  it('lists the history newest last, and the details of one snapshot', async () => {
+  it('lists the history newest first, and the details of one snapshot', async () => {
     const { snapshots } = await first.json<Listed>(['snapshots', 'Dupont SA']);
-    expect(snapshots.map(({ seq }) => seq)).toEqual([...snapshots.map(({ seq }) => seq)].sort((a, b) => a - b));
+    expect(snapshots.map(({ seq }) => seq)).toEqual([...snapshots.map(({ seq }) => seq)].sort((a, b) => b - a));
     expect(snapshots).toHaveLength(3);
     const shown = await first.json<Record<string, unknown>>(['show', monday.id.slice(0, 12)]);
     expect(shown).toMatchObject({ id: monday.id, comment: 'avant bouclement', files: monday.files });

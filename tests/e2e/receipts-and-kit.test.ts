@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Agent } from '../support/agent.ts';
 import { differences } from '../support/compare.ts';
 import type { Subscriber } from '../support/server.ts';
-import { World } from '../support/world.ts';
+import { SECRET, World } from '../support/world.ts';
 
 describe('proof and rescue', () => {
   let world: World;
@@ -53,8 +53,9 @@ describe('proof and rescue', () => {
     await second.json(['kit', 'use', '--kit-file', page]);
     await second.restore('Dupont SA', '--snapshot', 'latest', '--to', world.path('rescued'));
     expect(differences(books, world.path('rescued'))).toEqual([]);
-    expect(await first.refused(['send', 'Dupont SA'])).toMatchObject({ exitCode: 4 }); // the old key is over
-    const same = first.with({ secret: 'une toute nouvelle clé' });
-    expect(await same.send('Dupont SA')).toMatchObject({ unchanged: true });
+    const before = first.with({ secret: SECRET });
+    expect(await before.refused(['send', 'Dupont SA'])).toMatchObject({ exitCode: 4 }); // the old key is over
+    const after = first.with({ secret: 'une toute nouvelle clé' });
+    expect(await after.send('Dupont SA')).toMatchObject({ unchanged: true });
   });
 });

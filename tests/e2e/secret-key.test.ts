@@ -19,7 +19,7 @@ describe('the secret key', () => {
     world = await World.create();
     line = await HostileServer.before(world.server.url); // honest here: it only listens
     subscriber = await world.server.addSubscriber();
-    first = await world.connected(subscriber.enrolmentCode, { url: line.url });
+    first = await world.connected(subscriber.enrolmentCode, { url: line.url, typed: true });
     books = world.path('books');
     makeBooks(books, { scale: 0.01 });
     await first.json(['mandate', 'add', 'Dupont SA', '--path', books]);

@@ -46,7 +46,7 @@ describe('the server knows nothing', () => {
     writeFileSync(join(books, CANARY.folder, CANARY.file), `${CANARY.content}\n`);
     writeFileSync(join(books, 'compta.cre'), `${CANARY.content} `.repeat(2_000));
     const { secret } = CANARY;
-    const first = await world.connected(subscriber.enrolmentCode, { url: line.url, secret });
+    const first = await world.connected(subscriber.enrolmentCode, { url: line.url, secret, typed: true });
     await first.json(['mandate', 'add', CANARY.mandate, '--path', books]);
     await first.send(CANARY.mandate, '--comment', CANARY.comment);
     writeFileSync(join(books, CANARY.file), CANARY.content);

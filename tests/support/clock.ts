@@ -25,11 +25,21 @@ export class Clock {
   /** It is now `time` (ms since 1970); the clock goes on from there. */
   goTo(time: number): void {
     this.#ahead = time - Date.now();
-    writeFileSync(`${this.#file}.new`, String(this.#ahead)); // never half a number for who reads meanwhile
-    renameSync(`${this.#file}.new`, this.#file);
+    this.#set(String(this.#ahead));
   }
 
   advance(ms: number): void {
     this.goTo(this.now + ms);
+  }
+
+  /** It is now `time`, and stays so until the clock is set again: for boundaries of a second on a slow machine. */
+  freezeAt(time: number): void {
+    this.#ahead = time - Date.now();
+    this.#set(`=${time}`);
+  }
+
+  #set(text: string): void {
+    writeFileSync(`${this.#file}.new`, text); // never half a number for who reads meanwhile
+    renameSync(`${this.#file}.new`, this.#file);
   }
 }

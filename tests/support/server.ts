@@ -31,7 +31,7 @@ export interface ServerOptions extends Pick<RunOptions, 'env' | 'wrap'> {
 /** The real compiled server, as a process of its own on a folder, with its operator commands. */
 export class SafeServer {
   readonly dataDir: string;
-  readonly options: ServerOptions;
+  options: ServerOptions;
   #child: ChildProcess | undefined;
   #printed: ReturnType<typeof collect> = { stdout: () => '', stderr: () => '' };
   #earlier = '';

@@ -5,6 +5,13 @@ import { Agent, type AgentOptions } from './agent.ts';
 import { type BooksSize, makeBooks } from './books.ts';
 import { SafeServer, type ServerOptions, type Subscriber } from './server.ts';
 
+export interface ConnectOptions {
+  /** Where the computer finds the server: a proxy in front of it, for example. */
+  readonly url?: string;
+  readonly secret?: string;
+  readonly typed?: boolean;
+}
+
 export const SECRET = 'bouclement-2026 été';
 
 /** A temporary folder with a running server, computers and mandates in it; everything goes when it is disposed of. */
@@ -40,13 +47,18 @@ export class World {
     return new Agent(this.path(`computer-${this.#computers}`, 'cresus-safe'), options);
   }
 
-  /** A computer that is enrolled with `code` and holds the vault's key (the first one creates the vault). */
-  async connected(code: string, options: AgentOptions & { url?: string } = {}): Promise<Agent> {
-    const { url = this.server.url, ...rest } = options;
-    const computer = this.computer({ secret: SECRET, ...rest });
+  /**
+   * A computer that is enrolled with `code` and holds the vault's key (the first one creates the vault). The key is
+   * remembered there: deriving it takes a second each time. `typed` leaves that to the commands.
+   */
+  async connected(code: string, options: ConnectOptions = {}): Promise<Agent> {
+    const { url = this.server.url, secret = SECRET, typed = false } = options;
+    const computer = this.computer({ secret });
     const { vault } = await computer.connect(url, code, `poste ${this.#computers}`);
     if (vault === 'none') await computer.json(['secret', 'set']);
-    return computer;
+    if (typed) return computer;
+    await computer.json(['secret', 'remember']);
+    return new Agent(computer.home);
   }
 
   /** A subscriber with a first computer and one small mandate on it, not sent yet. */
