@@ -1,7 +1,6 @@
 import { hostname } from 'node:os';
 import { AgentError } from '../errors.ts';
 import { findConfig, readToken, saveConfig, saveToken } from '../local/config.ts';
-import { prepareHome } from '../local/home.ts';
 import { changeState } from '../local/state.ts';
 import type { Outcome } from '../render/output.ts';
 import { visible } from '../render/text.ts';
@@ -20,8 +19,7 @@ export interface ConnectArgs {
  * @throws AgentError `plain-http`, `code-refused`, `unreachable`, `wrong-server`
  */
 export async function connect(context: Context, args: ConnectArgs): Promise<Outcome> {
-  const { home, texts } = context;
-  prepareHome(home);
+  const { texts } = context;
   using _lock = await lockHome(context);
   await refuseWhenConnected(context);
   const deviceName = [...(args.device ?? hostname())].slice(0, 100).join('');

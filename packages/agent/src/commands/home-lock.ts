@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { sweepTemporary } from '../local/files.ts';
+import { prepareHome } from '../local/home.ts';
 import { type Lock, takeLock } from '../local/lock.ts';
 import { changeState, loadState } from '../local/state.ts';
 import { loadMandates, saveMandates } from '../mandate/mandates.ts';
@@ -13,11 +14,12 @@ export function intentsFolder({ home }: Context): string {
 }
 
 /**
- * Takes the lock of the home, removes the temporary files of killed runs (F-02) and finishes what a killed restore left:
+ * Takes the lock of the home, which whoever opens the vault must hold (its history is a log that is appended to), removes the temporary files of killed runs (F-02) and finishes what a killed restore left:
  * a swap half done, or a new mandate that was restored and not yet registered.
  * @throws AgentError `another-run`
  */
 export async function lockHome(context: Context): Promise<Lock> {
+  prepareHome(context.home);
   const lock = takeLock(context.home.lock);
   try {
     sweepTemporary(context.home.dir);

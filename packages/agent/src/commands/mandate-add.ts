@@ -3,7 +3,6 @@ import { statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { findConfig, readToken } from '../local/config.ts';
-import { prepareHome } from '../local/home.ts';
 import { type KnownMandate, loadState } from '../local/state.ts';
 import {
   checkFolder,
@@ -36,7 +35,6 @@ export interface MandateAddArgs {
  */
 export async function mandateAdd(context: Context, args: MandateAddArgs): Promise<Outcome> {
   const { home, texts } = context;
-  prepareHome(home);
   using _lock = await lockHome(context);
   const mandates = loadMandates(home);
   const name = checkName(args.name);
