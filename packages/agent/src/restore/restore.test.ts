@@ -22,6 +22,7 @@ import { MemoryServer } from '../vault/memory-remote.ts';
 import type { Vault } from '../vault/vault.ts';
 import { Computer, MANDATE } from '../vault/vault-fixture.ts';
 import { type RestoreOptions, restore, restoreExitCode } from './restore.ts';
+import { openStaging, requireSpace } from './staging.ts';
 
 jest.setTimeout(60_000);
 
@@ -208,26 +209,62 @@ describe('restore', () => {
     expect((await restore(options(id))).verified).toBe(true);
   });
 
-  test('MS-01 MS-26: with one pack of several damaged or withheld, --to writes every other file', async () => {
+  test('MS-02 MS-03: a pack cut short or with bytes behind it is refused', async () => {
+    const id = await send(makeMandate());
+    const [pack] = server.packs.values();
+    const length = pack?.length ?? 0;
+    for (const other of [length - 1, length + 1, length - 256 * 1024, length + 256 * 1024, 108, 0]) {
+      server.mutations.getPack = (_, honest) => {
+        const bytes = new Uint8Array(other);
+        bytes.set(honest.subarray(0, other));
+        return bytes;
+      };
+      expect((await failure(restore(options(id)))).kind).toBe('integrity');
+      expect(existsSync(path('restitué'))).toBe(false);
+    }
+  });
+
+  test.each([
+    ['MS-01', (honest: Uint8Array): Uint8Array | undefined => honest.fill(1, 90_000, 90_010), 'damaged'],
+    ['MS-26', (): Uint8Array | undefined => undefined, 'missing'],
+  ])('%s: with one pack of several bad, --to writes every other file and replacing none', async (_, lie, code) => {
     const root = makeMandate();
     await send(root);
-    const firstPack = [...server.packs.keys()];
-    writeFileSync(join(root, 'neuf.pdf'), randomBytes(20_000));
-    utimesSync(join(root, 'compta.cre'), 1_700_000_000, 1_700_000_000);
-    const id = await send(root);
-    const second = [...server.packs.keys()].find((pack) => !firstPack.includes(pack));
-    for (const lie of [(honest: Uint8Array) => honest.fill(1, 90_000, 90_010), () => undefined]) {
-      // the catalog lies in both packs: only the fetch for files is damaged
-      let fetches = 0;
-      server.mutations.getPack = (pack, honest) => {
-        fetches += pack === second ? 0 : 1;
-        return pack !== second && fetches > 1 ? lie(honest) : honest;
-      };
-      const result = await restore(options(id, { target: path(`partiel ${fetches} ${String(lie).length}`) }));
-      if (result.verified) continue; // the pack was still in memory from reading the catalog
-      expect(restoreExitCode(result)).toBe(10);
-      expect(readFileSync(join(result.target, 'neuf.pdf'))).toHaveLength(20_000);
+    const [books] = server.packs.keys();
+    const documents: string[] = [];
+    // days enough that the packs of the catalog are not all still in memory when the files are fetched
+    for (let day = 0; day < 3; day += 1) {
+      writeFileSync(join(root, `jour ${day}.pdf`), randomBytes(20_000));
+      documents.push(`jour ${day}.pdf`);
+      await send(root);
     }
+    const id = await send(root);
+    const record = await vault.record(id);
+    const ids = new Map(record.packs.map(({ packRef, packId }) => [packRef, packId]));
+    const catalogPacks = new Set(record.catalog.extents.map(({ packRef }) => ids.get(packRef)));
+    const inMemory = [...catalogPacks].slice(0, 2);
+    const lost = [...server.packs.keys()].find((pack) => pack !== books && !inMemory.includes(pack));
+    expect(lost).toBeDefined();
+    const fetched = new Set<string>();
+    server.mutations.getPack = (pack, honest) => {
+      // the catalog may lie in this pack too: it is read first, and honestly
+      const again = fetched.has(pack);
+      fetched.add(pack);
+      return pack === lost && (again || !catalogPacks.has(pack)) ? lie(honest) : honest;
+    };
+    const before = treeOf(root);
+    const result = await restore(options(id));
+    expect(result.verified).toBe(false);
+    expect(restoreExitCode(result)).toBe(10);
+    const names = result.damaged.map((file) => file.path);
+    expect(names.length).toBeGreaterThan(0);
+    expect(result.damaged.every((file) => file.code === code)).toBe(true);
+    for (const name of ['compta.cre', ...documents])
+      expect(existsSync(join(result.target, name))).toBe(!names.includes(name));
+    fetched.clear();
+    const error = await failure(restore(options(id, { target: root, mode: 'replace' })));
+    expect(error.kind).toBe('integrity');
+    expect(treeOf(root)).toEqual(before);
   });
 
   test('a pack damaged on its first way only is fetched again', async () => {
@@ -266,16 +303,52 @@ describe('restore', () => {
     other.remove();
   });
 
-  test('an interrupted restore is taken up again without fetching what is already there', async () => {
+  test('F-18: an interrupted restore is taken up again: nothing is in place before, all after', async () => {
     const root = makeMandate();
+    await send(root);
+    writeFileSync(join(root, 'neuf.bin'), randomBytes(12_000_000));
     const id = await send(root);
     const stop = new AbortController();
-    const error = await failure(
-      restore(options(id, { signal: stop.signal, progress: ({ phase }) => phase === 'files' && stop.abort() })),
-    ).catch(() => undefined);
-    // small enough that the abort may come after the last pack: then it simply ended
-    if (error !== undefined) expect(error.kind).toBe('interrupted');
-    rmSync(path('restitué'), { recursive: true, force: true });
-    expect((await restore(options(id))).verified).toBe(true);
+    server.mutations.getPack = (_, honest) => {
+      stop.abort();
+      return honest;
+    };
+    const error = await failure(restore(options(id, { signal: stop.signal })));
+    expect(error.kind).toBe('interrupted');
+    expect(existsSync(path('restitué'))).toBe(false);
+    expect(leftovers()).toHaveLength(1);
+    delete server.mutations.getPack;
+    const result = await restore(options(id));
+    expect(result.verified).toBe(true);
+    const expected = treeOf(root);
+    delete expected['dehors'];
+    expect(treeOf(result.target)).toEqual(expected);
+    expect(leftovers()).toEqual([]);
+  });
+
+  test('MS-38: what someone put into the staging folder of an interrupted restore is removed, links first', async () => {
+    const root = makeMandate();
+    const id = await send(root);
+    const staging = openStaging(path('restitué'), id);
+    mkdirSync(path('ailleurs'));
+    symlinkSync(path('ailleurs'), join(staging.tree, 'Documents'));
+    writeFileSync(join(staging.tree, 'intrus.exe'), 'x');
+    writeFileSync(join(staging.tree, 'compta.cre'), 'faux');
+    const result = await restore(options(id));
+    expect(readdirSync(path('ailleurs'))).toEqual([]);
+    expect(existsSync(join(result.target, 'intrus.exe'))).toBe(false);
+    expect(readFileSync(join(result.target, 'compta.cre'))).toHaveLength(3_000_000);
+  });
+
+  test('MS-38: a staging folder that others may write to is refused', async () => {
+    const id = await send(makeMandate());
+    const staging = openStaging(path('restitué'), id);
+    chmodSync(staging.dir, 0o777);
+    expect((await failure(restore(options(id)))).kind).toBe('permission');
+  });
+
+  test('MS-39: a snapshot larger than the disk is refused before anything is written', () => {
+    const staging = openStaging(path('restitué'), '0'.repeat(64));
+    expect(() => requireSpace(staging, 2 ** 60)).toThrow(expect.objectContaining({ kind: 'disk-full' }));
   });
 });

@@ -94,6 +94,7 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
     const plan = planRestore(catalog.nodes, probeNames(staging));
     requireSpace(staging, plan.bytes);
     const damage = await fill(options, { record, reader, keys, catalog, staging, plan });
+    if (signal?.aborted) throw new AgentError('interrupted', 'interrupted');
     if (damage.size > 0 && options.mode !== 'to') throw allOrNothing(plan, damage);
     const comparison = compare(options, plan, record);
     if (comparison.newer.length > 0) options.warnNewer?.(comparison.newer, record.createdAt);
