@@ -68,9 +68,14 @@ function checkComment(comment: string | undefined): void {
 async function refuseWhenNotAllowed({ remote }: Safe): Promise<void> {
   const { subscription } = await remote.account();
   if (subscription.maySend) return;
-  const kind = subscription.state === 'suspended' ? 'suspended' : 'subscription-expired';
   const { state, expiresOn } = subscription;
-  throw new AgentError(kind, `the subscription is ${state}`, { params: { expiresOn }, details: { state, expiresOn } });
+  const details = { state, expiresOn };
+  if (state === 'suspended') throw new AgentError('suspended', 'the subscription is suspended', { details });
+  throw new AgentError('subscription-expired', `the subscription is ${state}`, {
+    key: 'error.subscription-expired-on',
+    params: { date: expiresOn.split('-').reverse().join('.') },
+    details,
+  });
 }
 
 async function sendEach(

@@ -54,6 +54,8 @@ export const de: Locale = {
     'wrong-secret': 'Der geheime Schlüssel ist falsch. Es wurde nichts gesendet und nichts geändert.',
     'wrong-kit': 'Dieses Notfall-Kit öffnet diesen Tresor nicht.',
     'subscription-expired': 'Das Abonnement ist abgelaufen: Senden ist nicht mehr möglich, Wiederherstellen schon.',
+    'subscription-expired-on':
+      'Das Abonnement ist am {{date}} abgelaufen: Senden ist nicht mehr möglich, Wiederherstellen schon.',
     suspended: 'Das Abonnement ist ausgesetzt: Senden ist nicht möglich, Wiederherstellen schon.',
     quota: 'Der Platz in Ihrem Tresor ist aufgebraucht. Es ging nichts verloren.',
     'module-open': 'Ein Modul des Mandats ist in Crésus geöffnet.',

@@ -54,6 +54,8 @@ export const en: Locale = {
     'wrong-secret': 'The secret key is wrong. Nothing was sent or changed.',
     'wrong-kit': 'This recovery kit does not open this vault.',
     'subscription-expired': 'The subscription has expired: sending is no longer possible. Restoring still is.',
+    'subscription-expired-on':
+      'The subscription expired on {{date}}: sending is no longer possible. Restoring still is.',
     suspended: 'The subscription is suspended: sending is not possible. Restoring still is.',
     quota: 'The space of your vault is used up. Nothing was lost.',
     'module-open': 'A module of the mandate is open in Crésus.',

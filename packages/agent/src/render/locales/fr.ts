@@ -52,6 +52,8 @@ export const fr = {
     'wrong-secret': 'La clé secrète est incorrecte. Rien n’a été envoyé ni modifié.',
     'wrong-kit': 'Ce kit de secours n’ouvre pas ce coffre.',
     'subscription-expired': 'L’abonnement est échu : l’envoi n’est plus possible. La restitution le reste.',
+    'subscription-expired-on':
+      'L’abonnement est échu depuis le {{date}} : l’envoi n’est plus possible. La restitution le reste.',
     suspended: 'L’abonnement est suspendu : l’envoi n’est pas possible. La restitution le reste.',
     quota: 'L’espace de votre coffre est épuisé. Rien n’a été perdu.',
     'module-open': 'Un module du mandat est ouvert dans Crésus.',

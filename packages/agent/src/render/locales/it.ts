@@ -54,6 +54,8 @@ export const it: Locale = {
     'wrong-secret': 'La chiave segreta è errata. Nulla è stato inviato o modificato.',
     'wrong-kit': 'Questo kit di soccorso non apre questa cassaforte.',
     'subscription-expired': 'L’abbonamento è scaduto: l’invio non è più possibile. Il ripristino lo è ancora.',
+    'subscription-expired-on':
+      'L’abbonamento è scaduto il {{date}}: l’invio non è più possibile. Il ripristino lo è ancora.',
     suspended: 'L’abbonamento è sospeso: l’invio non è possibile. Il ripristino lo è ancora.',
     quota: 'Lo spazio della Sua cassaforte è esaurito. Nulla è andato perso.',
     'module-open': 'Un modulo del mandato è aperto in Crésus.',
