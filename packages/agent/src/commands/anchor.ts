@@ -23,7 +23,7 @@ export interface AnchorArgs {
  */
 export async function anchor(context: Context, args: AnchorArgs): Promise<Outcome> {
   using _lock = await lockHome(context);
-  if (args.acceptHistory) return acceptHistory(context);
+  if (args.acceptHistory) return await acceptHistory(context);
   const safe = await openSafe(context, 'write');
   try {
     if (args.code !== undefined) safe.vault.anchor(proofOf(args.code));
