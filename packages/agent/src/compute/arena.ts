@@ -1,4 +1,4 @@
-import { MAX_PACK_BYTES, PIECE_BYTES } from '@cresus-safe/protocol';
+import { MAX_PACK_BYTES, PIECE_BYTES } from '@cresus-safe/protocol/formats';
 import { type WasmMemory, wasm } from './wasm.ts';
 
 // One shared memory for everything large, so that nothing is copied between threads. Memory that was never touched

@@ -1,6 +1,6 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { WHOLE_FILE_BYTES } from '@cresus-safe/protocol';
+import { WHOLE_FILE_BYTES } from '@cresus-safe/protocol/formats';
 import { type Arena, blockPlace, FILE_RESULT_BYTES, MAX_BLOCK_CHUNKS } from './arena.ts';
 import type { Cut } from './cdc.ts';
 import { writeChunkIds } from './chunk-ids.ts';

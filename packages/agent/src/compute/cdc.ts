@@ -1,4 +1,4 @@
-import type { ChunkParams } from '@cresus-safe/protocol';
+import type { ChunkParams } from '@cresus-safe/protocol/formats';
 import { CDC_WASM } from './cdc-bytes.ts';
 import { type WasmMemory, wasm } from './wasm.ts';
 

@@ -1,5 +1,5 @@
 import { createHmac, type KeyObject } from 'node:crypto';
-import { CHUNK_ID_BYTES, type ContentClass } from '@cresus-safe/protocol';
+import { CHUNK_ID_BYTES, type ContentClass } from '@cresus-safe/protocol/formats';
 import type { Arena } from './arena.ts';
 
 /**

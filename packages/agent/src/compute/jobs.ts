@@ -6,7 +6,7 @@ import type {
   PackId,
   PackRef,
   SegmentEntry,
-} from '@cresus-safe/protocol';
+} from '@cresus-safe/protocol/formats';
 
 /** What tells that a file is the one that was scanned, and unchanged: numbers of `stat`, times in ms. */
 export interface FileStat {

@@ -1,4 +1,4 @@
-import type { ProtocolErrorKind } from '@cresus-safe/protocol';
+import type { ProtocolErrorKind } from '@cresus-safe/protocol/formats';
 import type { Job, JobResults } from './jobs.ts';
 
 /** What the pool posts to a worker: the key of the mandate at hand, or a job. */

@@ -12,7 +12,7 @@ import {
   ProtocolError,
   packIdOf,
   sealSegment,
-} from '@cresus-safe/protocol';
+} from '@cresus-safe/protocol/formats';
 import { type Arena, blockPlace } from './arena.ts';
 import { writeChunkIds } from './chunk-ids.ts';
 import type {

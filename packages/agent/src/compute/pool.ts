@@ -1,6 +1,6 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
-import { ProtocolError } from '@cresus-safe/protocol';
+import { ProtocolError } from '@cresus-safe/protocol/formats';
 import { Arena, BLOCKS, createMemory, PACKS, SEGMENTS } from './arena.ts';
 import { type Cut, createCut } from './cdc.ts';
 import { type Job, type JobResults, PRIORITY } from './jobs.ts';

@@ -1,6 +1,6 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
-import { ProtocolError } from '@cresus-safe/protocol';
+import { ProtocolError } from '@cresus-safe/protocol/formats';
 import { Arena } from './arena.ts';
 import { runBlock } from './block-job.ts';
 import { createCut } from './cdc.ts';

@@ -1,4 +1,3 @@
-import { argon2id as ARGON2ID, hash as argon2 } from 'argon2';
 import { plainView } from '../bytes/bytes.ts';
 import { ProtocolError } from '../errors.ts';
 
@@ -26,9 +25,11 @@ export async function argon2id(
   { m, t, p }: KdfParams,
   extras: Argon2Extras = {},
 ): Promise<Uint8Array> {
-  const raw = argon2(Buffer.from(password), {
+  // native code, loaded only by who derives from a secret: a remembered root needs none of it
+  const { argon2id: type, hash } = await import('argon2');
+  const raw = hash(Buffer.from(password), {
     raw: true,
-    type: ARGON2ID,
+    type,
     version: 0x13,
     salt: Buffer.from(salt),
     memoryCost: m,
