@@ -10,12 +10,8 @@ import {
   openRecord,
   openSummary,
   type PackId,
-  type Receipt,
-  type ReceiptKey,
-  type ServerId,
   type SnapshotId,
   type SnapshotRecord,
-  type Summary,
   sealSummary,
   snapshotIdOf,
   systemRandom,
@@ -37,40 +33,13 @@ import { type AnchorHow, type Pin, readPin, writePin } from './pin.ts';
 import { PackReader } from './reader.ts';
 import { adoptedKeys, withAdoption } from './receipt-keys.ts';
 import type { Remote } from './remote.ts';
+import type { SnapshotInfo, VaultOptions } from './vault-options.ts';
 import { SnapshotWriter } from './writer.ts';
 
 export type { Appended, AppendParts } from './append.ts';
 export type { SnapshotState, Step, Warning } from './history-state.ts';
 export { isDamage, PackReader } from './reader.ts';
-
-export interface VaultOptions {
-  /** The vault's folder of the home. */
-  readonly dir: string;
-  readonly remote: Remote;
-  readonly keys: VaultKeys;
-  readonly deviceId: DeviceId;
-  /** What `connect` pinned. */
-  readonly server: { readonly serverId: ServerId; readonly receiptKeys: readonly ReceiptKey[] };
-  /** ms since 1970 */
-  readonly now: () => number;
-  readonly warn: (warning: Warning) => void;
-  readonly random?: (n: number) => Uint8Array;
-  /** 'read': a broken history does not stop what only reads; writing then throws `Vault.broken`. Default 'write'. */
-  readonly mode?: 'read' | 'write';
-}
-
-/** A snapshot as lists show it. Times are ms since 1970; `createdAt` is the device's clock, `receivedAt` the server's. */
-export interface SnapshotInfo extends Summary {
-  readonly id: SnapshotId;
-  readonly seq: number;
-  readonly mandateRef: MandateRef;
-  readonly deviceId: DeviceId;
-  readonly receivedAt: number;
-  readonly forgottenAt: number | undefined;
-  /** yyyymmdd, or 0. */
-  readonly holdUntil: number;
-  readonly receipt: Receipt;
-}
+export type { SnapshotInfo, VaultOptions } from './vault-options.ts';
 
 /**
  * Syncs with the server, verifies what it shows and opens the vault.

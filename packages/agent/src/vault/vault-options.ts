@@ -1,0 +1,41 @@
+import type {
+  DeviceId,
+  MandateRef,
+  Receipt,
+  ReceiptKey,
+  ServerId,
+  SnapshotId,
+  Summary,
+  VaultKeys,
+} from '@cresus-safe/protocol';
+import type { Warning } from './history-state.ts';
+import type { Remote } from './remote.ts';
+
+export interface VaultOptions {
+  /** The vault's folder of the home. */
+  readonly dir: string;
+  readonly remote: Remote;
+  readonly keys: VaultKeys;
+  readonly deviceId: DeviceId;
+  /** What `connect` pinned. */
+  readonly server: { readonly serverId: ServerId; readonly receiptKeys: readonly ReceiptKey[] };
+  /** ms since 1970 */
+  readonly now: () => number;
+  readonly warn: (warning: Warning) => void;
+  readonly random?: (n: number) => Uint8Array;
+  /** 'read': a broken history does not stop what only reads; writing then throws `Vault.broken`. Default 'write'. */
+  readonly mode?: 'read' | 'write';
+}
+
+/** A snapshot as lists show it. Times are ms since 1970; `createdAt` is the device's clock, `receivedAt` the server's. */
+export interface SnapshotInfo extends Summary {
+  readonly id: SnapshotId;
+  readonly seq: number;
+  readonly mandateRef: MandateRef;
+  readonly deviceId: DeviceId;
+  readonly receivedAt: number;
+  readonly forgottenAt: number | undefined;
+  /** yyyymmdd, or 0. */
+  readonly holdUntil: number;
+  readonly receipt: Receipt;
+}
