@@ -28,7 +28,7 @@ export const PATIENCE: Patience = {
   baseMs: 250,
   random: Math.random,
   sleep,
-  now: Date.now,
+  now: () => performance.now(), // monotonic: a laptop that slept, or a clock that was set, ends no patience (F-41, F-42)
 };
 
 const LONGEST_MS = 20_000;
