@@ -57,7 +57,7 @@ function whatText({ texts }: Context, { id, receivedAt, comment, files, bytes }:
   return texts('restore.what', {
     id: id.slice(0, 8),
     date: momentText(receivedAt),
-    comment: comment ? ` « ${brief(comment, 200)} »` : '',
+    comment: comment ? ` ${texts('snapshots.comment', { comment: brief(comment, 200) })}` : '',
     files: counted(texts, 'files', files),
     bytes: sizeText(bytes, texts.language),
   });

@@ -96,6 +96,11 @@ function cells({ texts }: Context, snapshot: SnapshotInfo): string[] {
     momentText(receivedAt),
     counted(texts, 'files', files),
     sizeText(bytes, texts.language),
-    [incomplete ? texts('snapshots.partial') : '', comment ? `« ${brief(comment, 60)} »` : ''].join(' ').trim(),
+    [
+      incomplete ? texts('snapshots.partial') : '',
+      comment ? texts('snapshots.comment', { comment: brief(comment, 60) }) : '',
+    ]
+      .join(' ')
+      .trim(),
   ];
 }

@@ -416,6 +416,7 @@ export const de: Locale = {
     none: 'Keine Sicherung von «{{name}}» im Tresor.',
     partial: 'unvollständig',
     forgotten: 'vergessen',
+    comment: '«{{comment}}»',
   },
   show: {
     describe: 'zeigt eine Sicherung und ihre Dateien',

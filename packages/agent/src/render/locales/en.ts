@@ -403,6 +403,7 @@ export const en: Locale = {
     none: 'No snapshot of "{{name}}" in the vault.',
     partial: 'incomplete',
     forgotten: 'forgotten',
+    comment: '"{{comment}}"',
   },
   show: {
     describe: 'shows a snapshot and its files',

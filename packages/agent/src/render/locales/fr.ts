@@ -407,6 +407,7 @@ export const fr = {
     none: 'Aucune sauvegarde de « {{name}} » dans le coffre.',
     partial: 'incomplète',
     forgotten: 'oubliée',
+    comment: '« {{comment}} »',
   },
   show: {
     describe: 'présente une sauvegarde et ses fichiers',

@@ -413,6 +413,7 @@ export const it: Locale = {
     none: 'Nessun salvataggio di «{{name}}» nella cassaforte.',
     partial: 'incompleto',
     forgotten: 'dimenticato',
+    comment: '«{{comment}}»',
   },
   show: {
     describe: 'presenta un salvataggio e i suoi file',
