@@ -47,7 +47,8 @@ export class Victim {
   readonly books: string;
   #targets = 0;
 
-  private constructor(world: World, line: HostileServer, subscriber: Subscriber, agent: Agent) {
+  /** @param agent behind `line`, its key remembered */
+  constructor(world: World, line: HostileServer, subscriber: Subscriber, agent: Agent) {
     this.world = world;
     this.line = line;
     this.subscriber = subscriber;

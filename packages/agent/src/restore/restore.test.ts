@@ -267,7 +267,7 @@ describe('restore', () => {
     expect(treeOf(root)).toEqual(before);
   });
 
-  test('a pack damaged on its first way only is fetched again', async () => {
+  test('MS-01: a pack damaged on its first way only is fetched again', async () => {
     const id = await send(makeMandate());
     let first = true;
     server.mutations.getPack = (_, honest) => {
@@ -293,7 +293,7 @@ describe('restore', () => {
     elsewhere.remove();
   });
 
-  test('a withheld record is an omission', async () => {
+  test('MS-19: a withheld record is an omission', async () => {
     const id = await send(makeMandate());
     server.mutations.record = () => undefined;
     const other = new Computer(server, 'b');

@@ -141,7 +141,7 @@ describe('unlock', () => {
     }
   });
 
-  test('a share that does not fit is its own error, never a wrong secret', async () => {
+  test('R-03: a share that does not fit is its own error, never a wrong secret', async () => {
     show(() => ({ share: new Uint8Array(32) }));
     expect((await failure(typed(a))).kind).toBe('wrong-share');
   });
@@ -178,7 +178,7 @@ describe('unlock', () => {
     expect((await failure(typed(newComputer()))).kind).toBe('not-found');
   });
 
-  test('the kit opens without secret and share, and survives a change of the secret', async () => {
+  test('R-03: the kit opens without secret and share, and survives a change of the secret', async () => {
     const kit = new Uint8Array(20).fill(9);
     await setKit(vault, kit);
     await changeSecret(vault, OTHER, CHEAP_KDF);
