@@ -10,7 +10,7 @@ import { SafeServer } from '../tests/support/server.ts';
 import { createScreen } from './demo/screen.mjs';
 import { texts } from './demo/texts.mjs';
 
-const SECRET = 'l’ours dort sous la neige';
+const SECRET = "l'ours dort sous la neige";
 const MANDATE = 'Dupont SA';
 
 class Off extends Error {}

@@ -20,15 +20,15 @@ function account(state: string, expiresOn: string, serverTime = NOW): Account {
 test.each([
   ['active', '2050-12-31', []],
   ['active', '2027-01-24', []],
-  ['active', '2027-01-23', ['L’abonnement arrive à échéance dans 60 jours (23.01.2027).']],
-  ['active', '2026-11-25', ['L’abonnement arrive à échéance demain (25.11.2026).']],
-  ['active', '2026-11-24', ['L’abonnement arrive à échéance aujourd’hui (24.11.2026).']],
+  ['active', '2027-01-23', ["L'abonnement arrive à échéance dans 60 jours (23.01.2027)."]],
+  ['active', '2026-11-25', ["L'abonnement arrive à échéance demain (25.11.2026)."]],
+  ['active', '2026-11-24', ["L'abonnement arrive à échéance aujourd'hui (24.11.2026)."]],
   [
     'grace',
     '2026-11-20',
-    ['L’abonnement est échu depuis le 20.11.2026 : l’envoi reste possible quelques jours encore.'],
+    ["L'abonnement est échu depuis le 20.11.2026 : l'envoi reste possible quelques jours encore."],
   ],
-  ['suspended', '2050-12-31', ['L’abonnement est suspendu : la restitution reste possible.']],
+  ['suspended', '2050-12-31', ["L'abonnement est suspendu : la restitution reste possible."]],
   ['constructor', '2050-12-31', []],
 ])('a subscription that is %s until %s warns %j', async (state, expiresOn, messages) => {
   const warnings = accountWarnings(await contextAt(), account(state, expiresOn), EMPTY);

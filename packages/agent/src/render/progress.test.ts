@@ -63,7 +63,7 @@ test('an error is one document with code, message, hint and details, and shows n
   expect(JSON.parse(out)).toEqual({
     error: {
       code: 'path-missing',
-      message: 'Le dossier /tmp/\\x1b[2J n’existe pas.',
+      message: "Le dossier /tmp/\\x1b[2J n'existe pas.",
       hint: 'Vérifiez le chemin, et que le disque est branché.',
       details: { path: '/tmp' },
     },

@@ -50,7 +50,7 @@ test('dates are Swiss, with the hour of Zurich in summer and winter', () => {
 });
 
 test('counts have Swiss separators, columns line up', () => {
-  expect(countText(1_234_567)).toBe('1’234’567');
+  expect(countText(1_234_567)).toBe("1'234'567");
   expect(
     table(
       [

@@ -78,12 +78,12 @@ export function sizeText(bytes: number, language: Language): string {
   return `${number}\u00a0${UNITS[language][unit]}`;
 }
 
-/** A whole number with Swiss separators: `12’345`. */
+/** A whole number with Swiss separators: `12'345`. */
 export function countText(count: number): string {
-  return String(count).replace(/\B(?=(\d{3})+$)/g, '’');
+  return String(count).replace(/\B(?=(\d{3})+$)/g, "'");
 }
 
-/** `1 fichier`, `33 fichiers`, `12’345 fichiers`. */
+/** `1 fichier`, `33 fichiers`, `12'345 fichiers`. */
 export function counted(texts: Texts, what: 'files' | 'folders' | 'snapshots' | 'packs', count: number): string {
   return texts(`count.${what}`, { count, n: countText(count) });
 }
