@@ -14,7 +14,7 @@ const common = {
 /** @type {import('jest').Config} */
 export default {
   maxWorkers: 2,
-  testTimeout: 120_000, // jest reads it here only, never in a project
+  testTimeout: 240_000, // jest reads it here only, never in a project
   reporters: ['default', '<rootDir>/scripts/summary-reporter.mjs'],
   projects: [
     { ...common, displayName: 'unit', testMatch: ['<rootDir>/packages/*/src/**/*.test.ts'] },
