@@ -108,7 +108,8 @@ function dangling(dataDir: string, vaultId: string): string[] {
       checked.add(id);
       const path = join(folder, 'p', id);
       if (!existsSync(path)) wrong.push(`entry ${seq} refers to pack ${id}, which is missing`);
-      else if (createHash('sha256').update(readFileSync(path)).digest('hex') !== id) wrong.push(`pack ${id} is damaged`);
+      else if (createHash('sha256').update(readFileSync(path)).digest('hex') !== id)
+        wrong.push(`pack ${id} is damaged`);
     }
   }
   const frames = readdirSync(join(folder, 'j')).length;

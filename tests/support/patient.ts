@@ -1,7 +1,8 @@
-import { cpSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type Agent, type Listed, type SentSnapshot } from './agent.ts';
-import { type Acknowledged, checkInvariants, temporaryFiles } from './invariants.ts';
+import type { Agent, SentSnapshot } from './agent.ts';
+import { type Acknowledged, checkInvariants, temporaryFiles, withVault } from './invariants.ts';
 import { noise } from './noise.ts';
 import type { ServerOptions, Subscriber } from './server.ts';
 import { SECRET, World } from './world.ts';
@@ -64,11 +65,11 @@ export class Patient {
     writeFileSync(join(this.books, 'documents', `piece-${this.#changes}.txt`), document);
   }
 
-  /** A copy of the mandate as it is now. */
-  copy(): string {
+  /** A copy of the mandate (or of another folder) as it is now. */
+  copy(folder = this.books): string {
     this.#copies += 1;
     const to = this.world.path(`copy-${this.#copies}`);
-    cpSync(this.books, to, { recursive: true, preserveTimestamps: true });
+    execFileSync('cp', ['-a', folder, to]); // fs.cp rounds times to less than a µs
     return to;
   }
 
@@ -77,13 +78,22 @@ export class Patient {
     const copy = this.copy();
     const sent = await agent.send(MANDATE);
     if (!this.acknowledged.some(({ id }) => id === sent.id)) this.acknowledged.push({ id: sent.id, copy });
-    const { snapshots } = await agent.json<Listed>(['snapshots', MANDATE]);
-    const [listed, known] = [snapshots.map(({ id }) => id).sort(), this.acknowledged.map(({ id }) => id).sort()];
+    const [listed, known] = [await this.snapshots(), this.acknowledged.map(({ id }) => id).sort()];
     if (listed.join() !== known.join())
       throw new Error(`I6 the Safe lists ${listed.length} snapshots, ${known.length} were made:\n${listed}\n${known}`);
     const left = temporaryFiles(agent.home);
     if (left.length > 0) throw new Error(`I8 left: ${left.join(' ')}`);
     return sent;
+  }
+
+  /** Ids of the snapshots that the server has, sorted, as the watching computer sees them. */
+  snapshots(): Promise<string[]> {
+    return withVault(this.watcher, async (vault) =>
+      vault
+        .snapshots()
+        .map(({ id }): string => id)
+        .sort(),
+    );
   }
 
   /** I1, I2, I5, I7, I8. @param restored which snapshots are restored and compared: the newest, or all */
