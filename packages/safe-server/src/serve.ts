@@ -30,9 +30,10 @@ export async function startServer(system: System): Promise<Running> {
   const { config } = deps;
   const lifecycle: Lifecycle = { draining: false };
   const server = createHttpServer(createApp(deps, lifecycle), config);
+  // before the first upload: files with our own process id are then those of a dead process that had it
+  await system.store.sweepTemp(deps.clock());
   await listen(server, config);
   await writeHeartbeat(deps);
-  await system.store.sweepTemp(deps.clock());
   const jobs = startJobs(deps);
   const stop = async () => {
     jobs.stop();
