@@ -12,6 +12,7 @@ import {
   type DeviceId,
   type EntryFields,
   type EntryKind,
+  type Extent,
   encodeEntry,
   encodeRequest,
   type Hash,
@@ -56,6 +57,8 @@ export interface SealedPack {
   /** Plain, and the number of its segment, the last. */
   readonly catalog: Uint8Array;
   readonly catalogSegment: number;
+  /** Where the catalog lies, when it does not fill that one segment. */
+  readonly catalogExtents?: readonly Extent[];
 }
 
 /** A journal request that has not been sent. */
@@ -242,7 +245,7 @@ export class ProtocolClient {
       catalog: {
         sha256: asHash(sha256(catalog)),
         length: catalog.length,
-        extents: [{ packRef, segment, offset: 0, length: catalog.length }],
+        extents: pack.catalogExtents ?? [{ packRef, segment, offset: 0, length: catalog.length }],
       },
     });
     const summary = sealSummary(own, {
