@@ -66,9 +66,8 @@ function checkComment(comment: string | undefined): void {
 
 /** The server decides; asked first, so that nothing is read and sealed for an answer that is known. */
 async function refuseWhenNotAllowed({ remote }: Safe): Promise<void> {
-  const { subscription } = await remote.account();
-  if (subscription.maySend) return;
-  const { state, expiresOn } = subscription;
+  const { maySend, state, expiresOn } = await remote.subscription();
+  if (maySend) return;
   const details = { state, expiresOn };
   if (state === 'suspended') throw new AgentError('suspended', 'the subscription is suspended', { details });
   throw new AgentError('subscription-expired', `the subscription is ${state}`, {

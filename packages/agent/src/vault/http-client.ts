@@ -1,8 +1,8 @@
 import type { ClientRequest, Agent as HttpAgent, IncomingMessage } from 'node:http';
 import type { RequestOptions } from 'node:https';
 import { AgentError } from '../errors.ts';
-import { type AnswerHead, ConnectionLost, classified, interrupted } from './http-failure.ts';
-import { HttpLane } from './http-lane.ts';
+import { type AnswerHead, ConnectionLost, classified, headOf, interrupted, tooLong } from './http-failure.ts';
+import { HttpLane, type LaneTarget } from './http-lane.ts';
 
 /** One HTTP exchange. `limit` caps the bytes of the answer's body before anything of it is believed. */
 export interface Exchange {
@@ -38,47 +38,45 @@ const SOCKETS = 6;
 
 /**
  * The smallest HTTP client that is safe against a hostile server: no redirects, no cookies, no decompression, header
- * and body caps, a stall limit instead of a total one (1 Mbit/s must succeed). It speaks node:http directly because a
- * client library costs more CPU per pack than all the cryptography (measured), and its loading more than a whole send
- * with nothing changed.
+ * and body caps, a stall limit instead of a total one (1 Mbit/s must succeed). Everything on the way of a send goes through
+ * it: a client library costs more CPU per pack than all the cryptography, and its loading more than a whole send with
+ * nothing changed (decision 0005). The rest goes through AccountClient.
  */
 export class HttpClient {
-  readonly origin: URL;
-  readonly #options: ClientOptions;
-  readonly #agent: HttpAgent;
+  /** Where every request of this run goes and what it says; also for the other ways of asking. */
+  readonly target: LaneTarget;
+  readonly agent: HttpAgent;
   readonly #request: (options: RequestOptions) => ClientRequest;
-  readonly #headers: Readonly<Record<string, string>>;
   readonly #idleLanes: HttpLane[] = [];
 
   /** @throws AgentError `plain-http` for http:// beyond loopback, `usage` for what is no URL */
   constructor(server: string, options: ClientOptions) {
-    this.origin = checkedOrigin(server);
-    this.#options = options;
-    const secure = this.origin.protocol === 'https:';
-    const settings = { keepAlive: true, maxSockets: SOCKETS, scheduling: 'lifo' as const };
-    // `import 'node:http'` evaluates every lazy export, the whole of fetch among them: 60 ms at each start (measured)
-    if (secure) {
-      const { Agent, request } = process.getBuiltinModule('node:https');
-      this.#agent = new Agent({ ...settings, ...(options.ca === undefined ? {} : { ca: options.ca }) });
-      this.#request = request;
-    } else {
-      const { Agent, request } = process.getBuiltinModule('node:http');
-      this.#agent = new Agent(settings);
-      this.#request = request;
-    }
-    const { token, runId, agentVersion = '0' } = options;
-    this.#headers = {
+    const origin = checkedOrigin(server);
+    const { token, runId, agentVersion = '0', ca, stallMs = STALL_MS } = options;
+    const headers = {
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       'accept-encoding': 'identity',
       'user-agent': `cresus-safe/${agentVersion}`,
       'x-safe-run': runId,
     };
+    this.target = { origin, headers, ca, stallMs };
+    const secure = origin.protocol === 'https:';
+    const settings = { keepAlive: true, maxSockets: SOCKETS, scheduling: 'lifo' as const };
+    // `import 'node:http'` evaluates every lazy export, the whole of fetch among them: 60 ms at each start (measured)
+    if (secure) {
+      const { Agent, request } = process.getBuiltinModule('node:https');
+      this.agent = new Agent({ ...settings, ...(ca === undefined ? {} : { ca }) });
+      this.#request = request;
+    } else {
+      const { Agent, request } = process.getBuiltinModule('node:http');
+      this.agent = new Agent(settings);
+      this.#request = request;
+    }
   }
 
   /** Runs `act` with a lane of its own for downloads; lanes are kept for the next one. */
   async onLane<T>(act: (lane: HttpLane) => Promise<T>): Promise<T> {
-    const { ca, stallMs = STALL_MS } = this.#options;
-    const lane = this.#idleLanes.pop() ?? new HttpLane({ origin: this.origin, headers: this.#headers, ca, stallMs });
+    const lane = this.#idleLanes.pop() ?? new HttpLane(this.target);
     try {
       return await act(lane);
     } finally {
@@ -99,7 +97,7 @@ export class HttpClient {
         reject(exchange.signal?.aborted ? interrupted() : classified(error, connected));
       };
       const request = this.#open(exchange);
-      const watchdog = watch(request, this.#options.stallMs ?? STALL_MS, fail);
+      const watchdog = watch(request, this.target.stallMs, fail);
       request.on('socket', (socket) => {
         if (!socket.connecting) connected = true;
         else socket.once('connect', () => (connected = true));
@@ -126,23 +124,24 @@ export class HttpClient {
 
   /** Closes idle connections, so that the process can end. */
   close(): void {
-    this.#agent.destroy();
+    this.agent.destroy();
     for (const lane of this.#idleLanes.splice(0)) lane.close();
   }
 
   #open(exchange: Exchange): ClientRequest {
-    const base = this.origin.pathname.replace(/\/$/, '');
+    const { origin, headers } = this.target;
+    const base = origin.pathname.replace(/\/$/, '');
     return this.#request({
-      agent: this.#agent,
-      protocol: this.origin.protocol,
-      hostname: this.origin.hostname.replace(/^\[|\]$/g, ''),
-      port: this.origin.port,
+      agent: this.agent,
+      protocol: origin.protocol,
+      hostname: origin.hostname.replace(/^\[|\]$/g, ''),
+      port: origin.port,
       method: exchange.method,
       path: base + exchange.path,
       maxHeaderSize: HEADER_BYTES,
       ...(exchange.signal === undefined ? {} : { signal: exchange.signal }),
       headers: {
-        ...this.#headers,
+        ...headers,
         ...(exchange.body === undefined ? {} : { 'content-length': String(exchange.body.length) }),
         ...exchange.headers,
       },
@@ -209,13 +208,7 @@ function receive(
   done: (answer: Answer) => void,
   fail: (error: unknown) => void,
 ): void {
-  const head: AnswerHead = {
-    status: response.statusCode ?? 0,
-    header: (name) => {
-      const value = response.headers[name];
-      return Array.isArray(value) ? value.join(', ') : value;
-    },
-  };
+  const head = headOf(response.statusCode ?? 0, response.headers);
   const pieces: Buffer[] = [];
   let length = 0;
   if (Number(head.header('content-length') ?? 0) > exchange.limit) {
@@ -230,8 +223,4 @@ function receive(
   response.once('error', fail);
   response.once('aborted', () => fail(new ConnectionLost('ECONNRESET', true, 'the answer was cut')));
   response.once('end', () => done({ ...head, body: Buffer.concat(pieces) }));
-}
-
-function tooLong(limit: number): AgentError {
-  return new AgentError('integrity', `the answer is longer than ${limit} bytes`, { key: 'error.bad-answer' });
 }

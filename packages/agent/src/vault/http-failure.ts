@@ -1,9 +1,24 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { AgentError } from '../errors.ts';
 
 /** Status and headers of an answer. */
 export interface AnswerHead {
   readonly status: number;
   header(name: string): string | undefined;
+}
+
+/** The head of an answer as node gives it; a header that came more than once is joined. */
+export function headOf(status: number, headers: IncomingHttpHeaders): AnswerHead {
+  const header: AnswerHead['header'] = (name) => {
+    const value = headers[name];
+    return Array.isArray(value) ? value.join(', ') : value;
+  };
+  return { status, header };
+}
+
+/** An answer beyond the cap of its kind: no honest server gives one. */
+export function tooLong(limit: number): AgentError {
+  return new AgentError('integrity', `the answer is longer than ${limit} bytes`, { key: 'error.bad-answer' });
 }
 
 /** A failure of the connection itself: trying again may help. `connected` tells whether the server was ever reached. */

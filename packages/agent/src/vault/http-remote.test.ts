@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createSocketServer, type Socket } from 'node:net';
+import { inspect } from 'node:util';
+import { gzipSync } from 'node:zlib';
 import { asPackId, asSnapshotId, type PackId } from '@cresus-safe/protocol';
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { AgentError, type AgentErrorKind } from '../errors.ts';
@@ -11,6 +13,14 @@ jest.setTimeout(30_000);
 
 const UNIT = 256 * 1024;
 const ID: PackId = asPackId('ab'.repeat(32));
+const ACCOUNT = {
+  ...{ number: '1', serverId: 'a'.repeat(32), deviceId: 'b'.repeat(32), deviceState: 'active', receiptKeys: [] },
+  subscription: {
+    ...{ state: 'active', expiresOn: '2027-12-31', graceUntil: '2028-01-31', readOnlyUntil: '2028-12-31' },
+    ...{ maySend: true, mayRestore: true },
+  },
+  ...{ serverTime: 1, quota: { bytes: 1, usedBytes: 0 }, retentionDays: 30, vault: 'none', head: null },
+};
 const closing: (() => void)[] = [];
 afterEach(() => {
   for (const close of closing.splice(0)) close();
@@ -52,6 +62,12 @@ async function failure(promise: Promise<unknown>): Promise<AgentError> {
   return error as AgentError;
 }
 
+/** The same answer by each of the two clients: what holds for one holds for the other. */
+const CLIENTS: [string, (remote: HttpRemote) => Promise<unknown>][] = [
+  ['lean', (remote) => remote.subscription()],
+  ['got', (remote) => remote.account()],
+];
+
 const into = (length: number): Uint8Array => new Uint8Array(length);
 
 describe('refusals', () => {
@@ -69,6 +85,7 @@ describe('refusals', () => {
   test.each(table)('%i %j is %s', async (status, body, kind) => {
     const remote = await against((_, response) => problem(response, status, body));
     expect((await failure(remote.putPack(ID, randomBytes(UNIT)))).kind).toBe(kind);
+    for (const [, call] of CLIENTS) expect((await failure(call(remote))).kind).toBe(kind);
   });
 
   test('the date of an expired subscription is told', async () => {
@@ -110,9 +127,63 @@ describe('patience', () => {
     expect(performance.now() - start).toBeGreaterThan(900);
   });
 
-  test('a server that is not there is unreachable at once', async () => {
+  test.each(CLIENTS)('F-28: the %s client tries busy, cut and failing answers again, as often', async (_, call) => {
+    let calls = 0;
+    const remote = await against((request, response) => {
+      calls += 1;
+      if (calls === 1) problem(response, 503, { code: 'busy' }, { 'retry-after': '1' });
+      else if (calls === 2) request.socket.destroy();
+      else if (calls === 3) problem(response, 500, { code: 'internal' });
+      else response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(ACCOUNT));
+    });
     const start = performance.now();
-    expect((await failure(remoteAt('http://127.0.0.1:9').account())).kind).toBe('unreachable');
+    expect(JSON.stringify(await call(remote))).toContain('2027-12-31');
+    expect(calls).toBe(4);
+    expect(performance.now() - start).toBeGreaterThan(900);
+  });
+
+  test.each(CLIENTS)('the %s client ends its patience at the deadline, with the reason', async (_, call) => {
+    let calls = 0;
+    const remote = await against(
+      (_, response) => {
+        calls += 1;
+        problem(response, 503, { code: 'busy' });
+      },
+      { totalMs: 300 },
+    );
+    const start = performance.now();
+    expect(await failure(call(remote))).toMatchObject({ kind: 'unreachable', params: { reason: '503 busy' } });
+    expect(performance.now() - start).toBeLessThan(1500);
+    expect(calls).toBeGreaterThan(2);
+  });
+
+  test('enrolling is tried once: the code may be spent', async () => {
+    let calls = 0;
+    const remote = await against((request) => {
+      calls += 1;
+      request.socket.destroy();
+    });
+    expect((await failure(remote.enrol('code', 'here'))).kind).toBe('unreachable');
+    expect(calls).toBe(1);
+  });
+
+  test.each(CLIENTS)('a server that is not there is unreachable at once (%s)', async (_, call) => {
+    const start = performance.now();
+    expect((await failure(call(remoteAt('http://127.0.0.1:9')))).kind).toBe('unreachable');
+    expect(performance.now() - start).toBeLessThan(3000);
+  });
+
+  test.each(CLIENTS)('MS-28: a drip of an answer ends (%s)', async (_, call) => {
+    const remote = await against(
+      (_, response) => {
+        response.writeHead(200, { 'content-type': 'application/json' });
+        const drip = setInterval(() => response.write(' '), 20);
+        response.on('close', () => clearInterval(drip));
+      },
+      { stallMs: 200, totalMs: 300 },
+    );
+    const start = performance.now();
+    expect((await failure(call(remote))).kind).toBe('unreachable');
     expect(performance.now() - start).toBeLessThan(3000);
   });
 
@@ -216,11 +287,26 @@ describe('a hostile server', () => {
     expect((await failure(remote.getPack(ID, into))).kind).toBe('integrity');
   });
 
-  test('MS-31: huge, deep, malformed or polluting JSON is refused', async () => {
+  test.each(CLIENTS)('MS-31: a flood in place of JSON is cut at the cap, declared or not (%s)', async (_, call) => {
+    for (const headers of [{}, { 'content-length': String(10 * 1024 ** 3) }]) {
+      let written = 0;
+      const remote = await against((_, response) => {
+        response.writeHead(200, { 'content-type': 'application/json', ...headers });
+        const piece = Buffer.alloc(100_000, 0x20);
+        const flood = setInterval(() => response.write(piece, () => (written += piece.length)), 1);
+        response.on('close', () => clearInterval(flood));
+      });
+      expect((await failure(call(remote))).kind).toBe('integrity');
+      expect(written).toBeLessThan(16 * 1024 * 1024);
+    }
+  });
+
+  test.each(CLIENTS)('MS-31: huge, deep, malformed or polluting JSON is refused (%s)', async (_, call) => {
     const bodies = [
       '['.repeat(500_000),
       `{"number":"${'x'.repeat(2_000_000)}"}`,
       '{"__proto__":{"polluted":1},"constructor":{"prototype":{"polluted":1}}}',
+      gzipSync('{}'),
       Buffer.from([0x7b, 0x22, 0xff, 0xfe, 0x22, 0x3a, 0x31, 0x7d]),
       '{"number":1}',
       '',
@@ -229,12 +315,12 @@ describe('a hostile server', () => {
       const remote = await against((_, response) => {
         response.writeHead(200, { 'content-type': 'application/json' }).end(body);
       });
-      expect(['unreachable', 'integrity']).toContain((await failure(remote.account())).kind);
+      expect(['unreachable', 'integrity']).toContain((await failure(call(remote))).kind);
     }
     expect(({} as { polluted?: number }).polluted).toBeUndefined();
   });
 
-  test('MS-40: redirects are never followed', async () => {
+  test.each(CLIENTS)('MS-40: redirects are never followed (%s)', async (_, call) => {
     let followed = 0;
     const elsewhere = await new Promise<number>((resolve) => {
       const server = createServer((_, response) => {
@@ -248,7 +334,7 @@ describe('a hostile server', () => {
       const remote = await against((_, response) =>
         response.writeHead(status, { location: `http://127.0.0.1:${elsewhere}/v1/account` }).end(),
       );
-      expect((await failure(remote.account())).key).toBe('error.redirected');
+      expect((await failure(call(remote))).key).toBe('error.redirected');
     }
     expect(followed).toBe(0);
   });
@@ -260,25 +346,34 @@ describe('a hostile server', () => {
       expect(() => new HttpRemote({ url }).close()).not.toThrow();
   });
 
-  test('MS-41: control characters of an error are harmless, long titles are cut, header floods refused', async () => {
-    const title = `\u001b[2J\u001b]0;pwned\u0007\u202e${'x'.repeat(5000)}\r\nSet-Cookie: a=b`;
-    const remote = await against((_, response) => problem(response, 403, { code: 'forbidden', title }));
-    const { message, params } = await failure(remote.account());
-    expect(`${message}${JSON.stringify(params)}`).not.toMatch(/[\p{Cc}\u202e]/u);
-    expect(message.length).toBeLessThan(300);
-    const flood = await against((_, response) => {
-      for (let n = 0; n < 3000; n += 1) response.setHeader(`x-${n}`, 'y'.repeat(20));
-      response.end();
-    });
-    expect((await failure(flood.account())).kind).toBe('integrity');
-  });
+  test.each(CLIENTS)(
+    'MS-41: texts of an error are made harmless and short, header floods refused (%s)',
+    async (_, call) => {
+      const title = `\u001b[2J\u001b]0;pwned\u0007\u202e${'x'.repeat(5000)}\r\nSet-Cookie: a=b`;
+      const remote = await against((_, response) => problem(response, 403, { code: 'forbidden', title }));
+      const { message, params } = await failure(call(remote));
+      expect(`${message}${JSON.stringify(params)}`).not.toMatch(/[\p{Cc}\u202e]/u);
+      expect(message.length).toBeLessThan(300);
+      const flood = await against((_, response) => {
+        for (let n = 0; n < 3000; n += 1) response.setHeader(`x-${n}`, 'y'.repeat(20));
+        response.end();
+      });
+      expect((await failure(call(flood))).kind).toBe('integrity');
+    },
+  );
 
   test('F-38: a captive portal is told from a Safe', async () => {
     const portal = await against((_, response) =>
       response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Welcome to Hotel</html>'),
     );
-    for (const call of [portal.account(), portal.record(asSnapshotId('0'.repeat(64))), portal.getPack(ID, into)])
-      expect((await failure(call)).key).toBe('error.not-a-safe');
+    const calls = [
+      () => portal.account(),
+      () => portal.devices(),
+      () => portal.subscription(),
+      () => portal.record(asSnapshotId('0'.repeat(64))),
+      () => portal.getPack(ID, into),
+    ];
+    for (const call of calls) expect((await failure(call())).key).toBe('error.not-a-safe');
   });
 
   test('compressed answers are refused, none are asked for', async () => {
@@ -296,9 +391,27 @@ describe('a hostile server', () => {
     expect(asked).toBe('identity');
   });
 
-  test('the token is in no error', async () => {
+  test.each(CLIENTS)('cookies are not kept, and every call says who asks (%s)', async (_, call) => {
+    const seen: IncomingMessage['headers'][] = [];
+    const remote = await against((request, response) => {
+      seen.push(request.headers);
+      response.writeHead(200, { 'content-type': 'application/json', 'set-cookie': 'id=1' });
+      response.end(JSON.stringify(ACCOUNT));
+    });
+    await call(remote);
+    await call(remote);
+    expect(seen.map(({ cookie }) => cookie)).toEqual([undefined, undefined]);
+    expect(seen[0]).toMatchObject({
+      authorization: `Bearer ${'t'.repeat(43)}`,
+      'accept-encoding': 'identity',
+      'user-agent': 'cresus-safe/0',
+      'x-safe-run': expect.stringMatching(/^[0-9a-f]{16}$/),
+    });
+  });
+
+  test.each(CLIENTS)('the token is in no error (%s)', async (_, call) => {
     const remote = await against((request) => request.socket.destroy(), { totalMs: 100 });
-    const error = await failure(remote.account());
-    expect(JSON.stringify({ ...error, message: error.message, stack: error.stack })).not.toContain('ttttt');
+    const error = await failure(call(remote));
+    expect(inspect(error, { depth: 9, showHidden: true })).not.toContain('ttttt');
   });
 });

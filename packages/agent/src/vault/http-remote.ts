@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { MandateRef, PackId, SnapshotId } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
 import { crashPoint } from '../local/crash.ts';
+import type { AccountClient } from './http-account.ts';
 import {
   accountOf,
   appendedOf,
@@ -17,7 +18,7 @@ import {
 import { type Answer, type ClientOptions, type Exchange, HttpClient } from './http-client.ts';
 import { downloadPack } from './http-download.ts';
 import { binaryOf, failureOf, problemOf } from './http-errors.ts';
-import type { Account, Device, Enrolment, RawFrame, Remote, RemoteVault } from './remote.ts';
+import type { Account, Device, Enrolment, RawFrame, Remote, RemoteVault, Subscription } from './remote.ts';
 import { PATIENCE, type Patience, retrying } from './retry.ts';
 
 const JSON_LIMIT = 1024 * 1024;
@@ -32,10 +33,14 @@ export interface HttpRemoteOptions extends Partial<ClientOptions> {
   readonly patience?: Partial<Patience>;
 }
 
-/** The Remote seam over HTTP (SPEC 16). Binary bodies, JSON and errors are capped and parsed strictly; see HttpClient. */
+/**
+ * The Remote seam over HTTP (SPEC 16). Binary bodies, JSON and errors are capped and parsed strictly. What a send needs
+ * goes through HttpClient, the calls about the account through AccountClient.
+ */
 export class HttpRemote implements Remote {
   readonly #client: HttpClient;
   readonly #patience: Patience;
+  #account: Promise<AccountClient> | undefined;
 
   /** @throws AgentError `plain-http` */
   constructor(options: HttpRemoteOptions) {
@@ -54,12 +59,18 @@ export class HttpRemote implements Remote {
    */
   async enrol(code: string, name: string): Promise<Enrolment> {
     // tried once only: a code is spent by its first use, so a lost answer must not turn into "code refused" unexplained
-    const answer = await this.#once(json('POST', '/v1/devices', { code, name }));
-    return reading(answer, enrolmentOf);
+    const client = await this.#accountClient();
+    return reading(await client.call(json('POST', '/v1/devices', { code, name }), { once: true }), enrolmentOf);
   }
 
   async account(): Promise<Account> {
-    return reading(await this.#call({ method: 'GET', path: '/v1/account', limit: JSON_LIMIT }), accountOf);
+    const client = await this.#accountClient();
+    return reading(await client.call(ACCOUNT), accountOf);
+  }
+
+  /** What every send asks first: the account's subscription, by the lean client. */
+  async subscription(): Promise<Subscription> {
+    return reading(await this.#call(ACCOUNT), accountOf).subscription;
   }
 
   async seen(refs: readonly MandateRef[]): Promise<void> {
@@ -75,7 +86,8 @@ export class HttpRemote implements Remote {
   }
 
   async prove(signature: Uint8Array): Promise<void> {
-    await this.#call(json('POST', '/v1/devices/self/proof', { signature: toBase64(signature) }));
+    const client = await this.#accountClient();
+    await client.call(json('POST', '/v1/devices/self/proof', { signature: toBase64(signature) }));
   }
 
   async putPack(id: PackId, body: Uint8Array, signal?: AbortSignal): Promise<'stored' | 'existed'> {
@@ -142,8 +154,16 @@ export class HttpRemote implements Remote {
   }
 
   async devices(): Promise<Device[]> {
-    const answer = await this.#call({ method: 'GET', path: '/v1/devices', limit: JSON_LIMIT });
+    const client = await this.#accountClient();
+    const answer = await client.call({ method: 'GET', path: '/v1/devices', limit: JSON_LIMIT });
     return reading(answer, (fields) => fields.list('devices', deviceOf));
+  }
+
+  #accountClient(): Promise<AccountClient> {
+    this.#account ??= import('./http-account.ts').then(
+      (module) => new module.AccountClient(this.#client.target, this.#client.agent, this.#patience),
+    );
+    return this.#account;
   }
 
   #call(exchange: Exchange): Promise<Answer> {
@@ -155,10 +175,7 @@ export class HttpRemote implements Remote {
     return retrying(() => this.#once(exchange, refused), this.#patience, exchange.signal);
   }
 
-  async #once(
-    exchange: Exchange,
-    refused: (answer: Answer) => Error | 'accept' | undefined = () => undefined,
-  ): Promise<Answer> {
+  async #once(exchange: Exchange, refused: (answer: Answer) => Error | 'accept' | undefined): Promise<Answer> {
     const answer = await this.#client.exchange(exchange);
     if (answer.status >= 200 && answer.status < 300) return answer;
     const verdict = refused(answer);
@@ -167,6 +184,7 @@ export class HttpRemote implements Remote {
   }
 }
 
+const ACCOUNT: Exchange = { method: 'GET', path: '/v1/account', limit: JSON_LIMIT };
 const BINARY = { 'content-type': 'application/octet-stream' };
 
 function json(method: 'POST', path: string, value: unknown): Exchange {

@@ -48,13 +48,28 @@ export async function retrying<T>(
     try {
       return await attempt(tries);
     } catch (error) {
-      const wait = waitAfter(error, tries, patience);
-      if (wait === undefined) throw error;
-      const spent = patience.now() - start + wait;
-      if (spent > patience.totalMs || gaveUp(error, tries, patience)) throw unreachable(error);
+      const wait = delayAfter(error, tries, patience.now() - start, patience);
+      if (wait === undefined) throw settled(error);
       await patience.sleep(wait, signal);
     }
   }
+}
+
+/**
+ * The one back-off policy, of both clients.
+ * @param tries how many have failed, this one included
+ * @param spentMs since the first one began
+ * @returns how long to wait before the next try, ms; undefined when it would not help or patience ended
+ */
+export function delayAfter(error: unknown, tries: number, spentMs: number, patience: Patience): number | undefined {
+  const wait = waitAfter(error, tries, patience);
+  if (wait === undefined || spentMs + wait > patience.totalMs || gaveUp(error, tries, patience)) return undefined;
+  return wait;
+}
+
+/** The error of who gave up: a connection that was lost, or a server that was busy, is `unreachable` now. */
+export function settled(error: unknown): unknown {
+  return error instanceof ConnectionLost || error instanceof Busy ? unreachable(error) : error;
 }
 
 function waitAfter(error: unknown, tries: number, patience: Patience): number | undefined {
@@ -69,8 +84,8 @@ function gaveUp(error: unknown, tries: number, patience: Patience): boolean {
   return error instanceof ConnectionLost && !error.connected && tries >= patience.connects;
 }
 
-function unreachable(error: unknown): AgentError {
-  const reason = error instanceof ConnectionLost ? error.code : error instanceof Error ? error.message : String(error);
+function unreachable(error: ConnectionLost | Busy): AgentError {
+  const reason = error instanceof ConnectionLost ? error.code : error.message;
   return new AgentError('unreachable', `the server does not answer: ${reason}`, { params: { reason } });
 }
 
