@@ -1,4 +1,5 @@
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Home,
@@ -75,10 +76,17 @@ export class Victim {
 
   /** Sends the mandate and keeps a copy of it as it was sent; gives the copy's path. */
   async send(): Promise<string> {
+    for (const path of [...describeTree(this.books).keys(), '.']) wholeSeconds(join(this.books, path));
     await this.agent.send('Dupont SA');
     const copy = this.target('sent');
     cpSync(this.books, copy, { recursive: true, preserveTimestamps: true });
     return copy;
+  }
+
+  /** The folder of this vault's packs on the server's disk, each under its id. */
+  get packFolder(): string {
+    const { vaultId = '' } = loadConfig(homeAt(this.agent.home));
+    return join(this.world.server.dataDir, 'blobs', 'v', vaultId, 'p');
   }
 
   /** A path in the world where nothing is. */
@@ -153,7 +161,13 @@ export class Victim {
   }
 }
 
-/** What a computer holds against the server, and what it would rely on: none of it may move by a lie. */
+/** `cpSync` hands times on as a double of seconds, which loses microseconds. */
+function wholeSeconds(path: string): void {
+  const seconds = Math.floor(statSync(path).mtimeMs / 1000);
+  utimesSync(path, seconds, seconds);
+}
+
+/** Digests of what a computer holds against the server and would rely on: none of it may move by a lie. */
 export function heldBy(agent: Agent): Record<string, string> {
   const caches = join('vault', 'mandates');
   const catalogs = existsSync(join(agent.home, caches))
@@ -161,5 +175,5 @@ export function heldBy(agent: Agent): Record<string, string> {
     : [];
   const names = ['mandates.json', 'vault/history.log', 'vault/pin.json', 'vault/header.bin', ...catalogs];
   const held = names.map((name) => join(agent.home, name)).filter((path) => existsSync(path));
-  return Object.fromEntries(held.map((path) => [path, readFileSync(path).toString('base64')]));
+  return Object.fromEntries(held.map((path) => [path, createHash('sha256').update(readFileSync(path)).digest('hex')]));
 }
