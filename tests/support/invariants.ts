@@ -29,7 +29,7 @@ export interface Scene {
   readonly dataDir: string;
   /** The computer that was mistreated. */
   readonly agent: Agent;
-  /** Another computer of the same vault, which nothing happens to and whose root is remembered. */
+  /** Another computer of the same vault (or a clone), which nothing happens to and whose root is remembered. */
   readonly watcher: Agent;
   readonly acknowledged: readonly Acknowledged[];
   /** Restore these; by default all that are acknowledged. */

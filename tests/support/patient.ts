@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Agent, SentSnapshot } from './agent.ts';
+import { Agent, type SentSnapshot } from './agent.ts';
 import { type Acknowledged, checkInvariants, temporaryFiles, withVault } from './invariants.ts';
 import { noise } from './noise.ts';
 import type { ServerOptions, Subscriber } from './server.ts';
@@ -11,7 +11,7 @@ export const MANDATE = 'Dupont SA';
 const CANARY = 'Canari Duvanel, loyer impayé de novembre';
 
 /**
- * A computer with one tiny mandate that faults happen to, a second one of the same vault that watches, and a record of
+ * A computer with one tiny mandate that faults happen to, a clone of it that watches, and a record of
  * everything the server acknowledged. `holds` is what must be true after every fault.
  */
 export class Patient {
@@ -41,7 +41,9 @@ export class Patient {
     const url = await reach(world.server.url);
     const connected = await world.connected(subscriber.enrolmentCode, { url });
     const agent = connected.with({ env: { TMPDIR: temporary } });
-    const watcher = await world.connected(await world.server.newCode(subscriber.number));
+    // a clone that only ever looks: enrolling another device would cost two derivations of the key
+    const watcher = new Agent(world.path('watcher', 'cresus-safe'));
+    cpSync(agent.home, watcher.home, { recursive: true });
     const patient = new Patient(world, subscriber, { agent, watcher });
     patient.#makeBooks();
     await agent.json(['mandate', 'add', MANDATE, '--path', patient.books]);
