@@ -51,7 +51,8 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { draining: false }
   app.use(requestId, requestLog(deps.log), securityHeaders, guard(lifecycle));
   mountRoutes(app, createRoutes(deps, lifecycle), {
     authenticate: (token) => deviceOfToken(deps, token),
-    recordAccess: (device, operation, run) => deps.audit.access(device, operation, run),
+    recordAccess: (device, { method, audit }, run, log) =>
+      method === 'GET' ? deps.audit.readAccess(device, audit, run, log) : deps.audit.access(device, audit, run),
     transfers: new TransferCaps(deps.config.transfers),
     pace: deps.config.pace,
   });

@@ -24,6 +24,7 @@ describe('the configuration', () => {
       blobsDir: resolve('safe-data/blobs'),
       trustProxy: 0,
       durations: { graceDays: 14, readOnlyMonths: 12, noticeDays: 90 },
+      vaults: { reserveBytes: 256 * 1024 * 1024 },
     });
   });
   it('takes flags before the environment before the file before the defaults', async () => {

@@ -34,6 +34,8 @@ const ConfigSchema = z.strictObject({
   entriesPerHour: positive.max(1_000_000).default(1000),
   /** After so many minutes the sweeper looks at what became of an upload; 17 MiB at 56 kbit/s take 43. */
   pendingMinutes: positive.max(10_080).default(120),
+  /** MiB of the disk that no upload may use, so that journal, database and with them restores go on (F-47). */
+  reserveMib: z.coerce.number().int().min(0).max(1_048_576).default(256),
 });
 type Settings = z.infer<typeof ConfigSchema>;
 type SettingName = keyof Settings;
@@ -58,7 +60,7 @@ export interface Config {
   readonly headerSeconds: number;
   readonly pace: { readonly windowSeconds: number; readonly minBytesPerSecond: number };
   readonly transfers: { readonly perDevice: number; readonly perProcess: number };
-  readonly vaults: { readonly entriesPerHour: number; readonly pendingMs: number };
+  readonly vaults: { readonly entriesPerHour: number; readonly pendingMs: number; readonly reserveBytes: number };
 }
 
 /** Names of all settings, for the command line. */
@@ -135,7 +137,11 @@ function freeze(settings: Settings): Config {
     headerSeconds: settings.headerSeconds,
     pace: Object.freeze({ windowSeconds: settings.stallSeconds, minBytesPerSecond: settings.minBytesPerSecond }),
     transfers: Object.freeze({ perDevice: settings.deviceTransfers, perProcess: settings.processTransfers }),
-    vaults: Object.freeze({ entriesPerHour: settings.entriesPerHour, pendingMs: settings.pendingMinutes * 60_000 }),
+    vaults: Object.freeze({
+      entriesPerHour: settings.entriesPerHour,
+      pendingMs: settings.pendingMinutes * 60_000,
+      reserveBytes: settings.reserveMib * 1024 * 1024,
+    }),
   });
 }
 

@@ -5,7 +5,6 @@ import type { Logger } from 'pino';
 import { mirrorChanges } from './accounts/mirror.ts';
 import { createApp } from './app.ts';
 import type { Config } from './config.ts';
-import type { Deps } from './deps.ts';
 import { OperatorError } from './errors.ts';
 import type { Lifecycle } from './http/guard.ts';
 import { createHttpServer } from './http/server.ts';
@@ -30,11 +29,9 @@ export async function startServer(system: System): Promise<Running> {
   const { config } = deps;
   const lifecycle: Lifecycle = { draining: false };
   const server = createHttpServer(createApp(deps, lifecycle), config);
-  // before the first upload: files with our own process id are then those of a dead process that had it
-  await system.store.sweepTemp(deps.clock());
+  await system.store.sweepTemp(deps.clock()); // before anything else asks for room
   await listen(server, config);
-  await writeHeartbeat(deps);
-  const jobs = startJobs(deps);
+  const jobs = startJobs(system);
   const stop = async () => {
     jobs.stop();
     await drain(server, lifecycle, { seconds: config.drainSeconds, log: deps.log });
@@ -82,7 +79,7 @@ async function drain(
 }
 
 /** Regular work beside requests. One that fails is logged and tried again at its next turn. */
-function startJobs(deps: Deps): { stop(): void; settled(): Promise<void> } {
+function startJobs({ deps, store }: System): { stop(): void; settled(): Promise<void> } {
   const running = new Set<Promise<void>>();
   const run = (name: string, work: () => Promise<unknown>) => {
     const job = work().then(
@@ -96,11 +93,11 @@ function startJobs(deps: Deps): { stop(): void; settled(): Promise<void> } {
     run('mirror', () => mirrorChanges(deps));
     run('sweep', () => sweepPending(deps));
   };
+  const heartbeat = () => run('heartbeat', () => writeHeartbeat(deps)); // a full disk only delays it
+  const sweepTemp = () => run('sweep-temp', () => store.sweepTemp(deps.clock()));
   everyMinute();
-  const timers = [
-    setInterval(everyMinute, MINUTE),
-    setInterval(() => run('heartbeat', () => writeHeartbeat(deps)), HOUR),
-  ];
+  heartbeat();
+  const timers = [setInterval(everyMinute, MINUTE), setInterval(heartbeat, HOUR), setInterval(sweepTemp, HOUR)];
   return {
     stop: () => timers.forEach(clearInterval),
     settled: async () => void (await Promise.all(running)),

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { startTestServer, type TestServer } from '../app.test.bed.ts';
+import type { Db } from '../db/unit-of-work.ts';
+import { ServerError } from '../errors.ts';
 import { Audit } from './audit.ts';
 import { AuditEntity } from './entity.ts';
 
@@ -36,6 +38,37 @@ describe('data access', () => {
       await audit.access(device, 'pack.read', undefined);
     }
     expect(await rows()).toHaveLength(2);
+  });
+});
+
+describe('F-47 a full disk', () => {
+  it('F-47 does not stop a read: what is not noted stands in the log, with how many there were', async () => {
+    const { audit, log } = server.deps;
+    const full = new Audit(
+      { write: () => Promise.reject(new ServerError('storage-full')) } as unknown as Db,
+      server.deps.clock,
+    );
+    for (const run of ['run-1', 'run-2']) await full.readAccess(device, 'pack.read', run, log);
+    const lines = server
+      .logged()
+      .split('\n')
+      .filter((line) => line.includes('no room to note an access'));
+    const { deviceId, subscriberNumber: number } = device;
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { level: 40, device: deviceId, number, operation: 'pack.read', run: 'run-1', missed: 1 },
+      { level: 40, device: deviceId, number, operation: 'pack.read', run: 'run-2', missed: 2 },
+    ]);
+    await audit.readAccess(device, 'pack.read', 'run-1', log);
+    expect(await rows()).toHaveLength(1);
+  });
+  it('F-47 stops what writes, and any other failure stops reads too', async () => {
+    const failing = (error: Error) =>
+      new Audit({ write: () => Promise.reject(error) } as unknown as Db, server.deps.clock);
+    const { log } = server.deps;
+    const full = failing(new ServerError('storage-full')).access(device, 'pack.write', 'run-1');
+    await expect(full).rejects.toMatchObject({ code: 'storage-full' });
+    const broken = failing(new Error('disk I/O error')).readAccess(device, 'pack.read', 'run-1', log);
+    await expect(broken).rejects.toThrow('disk I/O error');
   });
 });
 

@@ -1,6 +1,11 @@
+import type { Logger } from 'pino';
 import type { EntityManager } from 'typeorm';
 import type { Db } from '../db/unit-of-work.ts';
+import { ServerError } from '../errors.ts';
 import { AuditEntity, type AuditRow } from './entity.ts';
+
+/** The device that did something. */
+type Actor = { readonly deviceId: string; readonly subscriberNumber: string };
 
 /** One action to note. `facts` hold no secret: no code, no token, no body. */
 export interface AuditEvent {
@@ -20,6 +25,7 @@ export class Audit {
   readonly #clock: () => number;
   /** What this process has already noted, so that only the first pack of a run costs a write. */
   readonly #noted = new Set<string>();
+  #missed = 0;
 
   constructor(db: Db, clock: () => number) {
     this.#db = db;
@@ -32,11 +38,7 @@ export class Audit {
   }
 
   /** Notes that a device read or wrote data: one row per device, operation and run (by the hour where no run is named). */
-  async access(
-    device: { readonly deviceId: string; readonly subscriberNumber: string },
-    operation: string,
-    run: string | undefined,
-  ): Promise<void> {
+  async access(device: Actor, operation: string, run: string | undefined): Promise<void> {
     const group = run ?? `hour-${Math.floor(this.#clock() / HOUR)}`;
     const key = `${device.deviceId} ${operation} ${group}`;
     if (this.#noted.has(key)) return;
@@ -46,6 +48,24 @@ export class Audit {
     );
     if (this.#noted.size >= REMEMBERED) this.#noted.clear();
     this.#noted.add(key);
+  }
+
+  /**
+   * The same for a read, which goes on where a full disk takes no row: a restore is never held hostage (F-47). What is
+   * missing here then stands in the log, with how many there are since the start.
+   */
+  async readAccess(device: Actor, operation: string, run: string | undefined, log: Logger): Promise<void> {
+    try {
+      await this.access(device, operation, run);
+    } catch (error) {
+      if (!(error instanceof ServerError) || error.code !== 'storage-full') throw error;
+      this.#missed += 1;
+      const { deviceId, subscriberNumber } = device;
+      log.warn(
+        { device: deviceId, number: subscriberNumber, operation, run, missed: this.#missed },
+        'no room to note an access',
+      );
+    }
   }
 
   #row({ actor, number, operation, outcome, facts }: AuditEvent, run: string | null): Omit<AuditRow, 'id'> {

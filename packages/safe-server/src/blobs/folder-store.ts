@@ -1,10 +1,10 @@
-import { randomBytes } from 'node:crypto';
-import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, link, mkdir, open, readdir, rename, stat, statfs, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { crashPoint } from '../crash.ts';
 import { ServerError } from '../errors.ts';
 import { receive } from './receive.ts';
 import { type BlobFacts, type BlobRead, type BlobStore, type ByteRange, checkKey, checkPrefix } from './store.ts';
+import { tempName, writerOf } from './writer-name.ts';
 
 const TEMP = 'tmp';
 const READ_SIZE = 256 * 1024;
@@ -33,16 +33,17 @@ export class FolderStore implements BlobStore {
   }
 
   /**
-   * Removes what uploads of dead processes left behind (F-13). A temporary file carries the id of its process: one that
-   * lives, and is not us, may still be writing; after a day it is somebody else who got that id.
+   * Removes what uploads of dead processes left behind (F-13), and what nobody has written to for a day where it cannot
+   * be told whose it is. Safe at any time.
    */
   async sweepTemp(now: number): Promise<number> {
     let removed = 0;
     for (const name of await readdir(join(this.#root, TEMP))) {
       const path = join(this.#root, TEMP, name);
-      const pid = Number.parseInt(name, 10);
+      const writer = writerOf(name);
+      if (writer === 'running') continue;
       const young = now - ((await stat(path).catch(ignoreMissing))?.mtimeMs ?? 0) < DAY;
-      if (pid !== process.pid && isAlive(pid) && young) continue;
+      if (writer === 'unknown' && young) continue;
       await unlink(path).catch(ignoreMissing);
       removed += 1;
     }
@@ -55,7 +56,7 @@ export class FolderStore implements BlobStore {
     facts: BlobFacts,
   ): Promise<'created' | 'exists'> {
     checkKey(key);
-    const temp = join(this.#root, TEMP, `${process.pid}-${randomBytes(12).toString('hex')}`);
+    const temp = join(this.#root, TEMP, tempName());
     try {
       await writeTemp(temp, body, facts);
       if (key.includes('/p/')) crashPoint('pack-temp');
@@ -94,6 +95,11 @@ export class FolderStore implements BlobStore {
       if (entry.isDirectory()) yield* this.list(`${prefix}${entry.name}/`);
       else yield `${prefix}${entry.name}`;
     }
+  }
+
+  async room(): Promise<number | undefined> {
+    const { blocks, bavail, bsize } = await statfs(this.#root);
+    return blocks === 0 ? undefined : bavail * bsize; // some network file systems do not say
   }
 
   async *#read(path: string, start: number, end: number): AsyncGenerator<Uint8Array> {
@@ -181,16 +187,6 @@ async function syncFolder(folder: string): Promise<void> {
     await handle.sync();
   } finally {
     await handle.close();
-  }
-}
-
-function isAlive(pid: number): boolean {
-  if (!(pid > 0)) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return codeOf(error) === 'EPERM';
   }
 }
 

@@ -47,6 +47,8 @@ export interface BlobStore {
   delete(key: string): Promise<void>;
   /** The keys below a prefix that ends with `/`, in no order. */
   list(prefix: string): AsyncIterable<string>;
+  /** How many bytes still have room; undefined where nobody knows or there is no such bound. */
+  room(): Promise<number | undefined>;
 }
 
 const PART = '[0-9A-Za-z][0-9A-Za-z-]{0,99}';

@@ -13,10 +13,16 @@ import type { Pace } from './watchdog.ts';
 /** What dispatching needs beside the routes. */
 export interface DispatchDeps {
   readonly authenticate: Authenticate;
-  /** Notes that a device did `operation` in this run. */
-  readonly recordAccess: (device: Device, operation: string, run: string | undefined) => Promise<void>;
+  /** Notes that a device did what the route names in this run. */
+  readonly recordAccess: (device: Device, done: Done, run: string | undefined, log: Logger) => Promise<void>;
   readonly transfers: TransferCaps;
   readonly pace: Pace;
+}
+
+/** A route's method, and its name in the access log. */
+export interface Done {
+  readonly method: Method;
+  readonly audit: string;
 }
 
 const RUN = /^[A-Za-z0-9-]{8,64}$/;
@@ -66,8 +72,9 @@ async function serve(
   const requestId = String(req.id);
   const log: Logger = req.log;
   const reply = await route.handle({ params, query, body, device, requestId, run, ip, log, req, res });
-  // what cannot be logged is not given out; a stream has nothing open before it is read
-  if (route.audit !== undefined && device !== undefined) await deps.recordAccess(device, route.audit, run);
+  // what cannot be noted is not given out, save for want of room; a stream has nothing open before it is read
+  const { method, audit } = route;
+  if (audit !== undefined && device !== undefined) await deps.recordAccess(device, { method, audit }, run, log);
   await sendReply(res, reply, deps.pace);
 }
 

@@ -84,7 +84,7 @@ export async function startBed({ folder = false, entriesPerHour = 1000 } = {}): 
     ring: KeyRing.create(randomBytes, knobs.now),
     clock: () => knobs.now,
     random: randomBytes,
-    limits: { entriesPerHour, pendingMs: 3600 * 1000 },
+    limits: { entriesPerHour, pendingMs: 3600 * 1000, reserveBytes: 1024 ** 2 },
     subscriptionOf: async () => knobs.subscription,
     onVaultCreated,
   };

@@ -20,6 +20,8 @@ export interface VaultLimits {
   readonly entriesPerHour: number;
   /** How long an upload may take before the sweeper looks at what became of it, ms. */
   readonly pendingMs: number;
+  /** Bytes of the store that no upload may use. */
+  readonly reserveBytes: number;
 }
 
 /** What the vault routes need from the rest of the server. */

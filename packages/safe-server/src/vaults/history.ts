@@ -79,9 +79,18 @@ export async function showVault(
   const current = await deps.db.read((manager) => shownHeader(manager, vaultId, head?.seq ?? 0));
   if (current === null) throw new ServerError('vault-none');
   const share = deps.ring.open(shareKey(vaultId, current.headerSeq), current.sealedShare);
-  const terms = { now: deps.clock(), random: deps.random };
-  const challenge = await deps.db.write((manager) => issueChallenge(manager, device.deviceId, terms));
+  const challenge = await challengeFor(deps, device);
   return { vaultId, header: current.header, share, challenge, head };
+}
+
+/** A full disk only means that nobody can prove anything now: header and share are what a restore needs (F-47). */
+async function challengeFor({ db, clock, random }: VaultDeps, { deviceId }: Device): Promise<Buffer> {
+  try {
+    return await db.write((manager) => issueChallenge(manager, deviceId, { now: clock(), random }));
+  } catch (error) {
+    if (error instanceof ServerError && error.code === 'storage-full') return Buffer.from(random(32));
+    throw error;
+  }
 }
 
 /** Notes that nothing changed in these mandates: a sign of life. Mandates the vault does not know are passed over. */

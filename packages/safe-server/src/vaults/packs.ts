@@ -4,11 +4,12 @@ import { packKey } from '../blobs/keys.ts';
 import { crashPoint } from '../crash.ts';
 import { ServerError } from '../errors.ts';
 import type { Device, UploadBody } from '../http/route.ts';
+import type { Admission } from './admission.ts';
 import { requireSend, type VaultDeps, vaultOf } from './deps.ts';
 import { checkStored, finishPack, releasePack, renewPacks, reservePack } from './pack-store.ts';
 
 /**
- * Takes in one pack: reserve, stream and hash, make it visible, note it as stored, in this order, so that a crash leaves
+ * Takes in one pack: admit, reserve, stream and hash, make it visible, note it as stored, in this order, so that a crash leaves
  * a reservation that the sweeper settles, never an object nobody knows of (F-14). Existing packs of *other* vaults play
  * no role: whether somebody else has the same bytes is nobody's business (TN-05).
  *
@@ -16,7 +17,7 @@ import { checkStored, finishPack, releasePack, renewPacks, reservePack } from '.
  *   `storage-full`, or what a subscription that may not send gives
  */
 export async function receivePack(
-  deps: VaultDeps,
+  deps: VaultDeps & { readonly admission: Admission },
   device: Device,
   packId: string,
   body: UploadBody,
@@ -24,13 +25,27 @@ export async function receivePack(
   const vaultId = vaultOf(device);
   const { quotaBytes } = await requireSend(deps, device);
   const pack = { vaultId, packId, length: checkLength(body.length) };
+  const leave = await deps.admission.enter(pack.length);
+  try {
+    return await storePack(deps, pack, { quotaBytes, chunks: body.chunks });
+  } finally {
+    leave();
+  }
+}
+
+async function storePack(
+  deps: VaultDeps,
+  pack: { readonly vaultId: string; readonly packId: string; readonly length: number },
+  { quotaBytes, chunks }: { quotaBytes: number; chunks: UploadBody['chunks'] },
+): Promise<'stored' | 'existed'> {
+  const { vaultId, packId } = pack;
   const now = deps.clock();
   const terms = { now, expiresAt: now + deps.limits.pendingMs, quotaBytes };
   const reservation = await deps.db.write((manager) => reservePack(manager, pack, terms));
-  if (reservation === 'existed') return await compareWithStored(packId, body.chunks);
+  if (reservation === 'existed') return await compareWithStored(packId, chunks);
   crashPoint('pack-pending');
   try {
-    await deps.blobs.put(packKey(vaultId, packId), body.chunks, { length: pack.length, sha256: packId });
+    await deps.blobs.put(packKey(vaultId, packId), chunks, { length: pack.length, sha256: packId });
   } catch (error) {
     // one that was taken over may have its object already: that is for the sweeper to find out
     if (reservation === 'reserved') await deps.db.write((manager) => releasePack(manager, pack));

@@ -18,6 +18,7 @@ import {
 import { MAX_PACK_BYTES, MAX_REQUEST_BYTES } from '@cresus-safe/protocol/public';
 import type { z } from 'zod';
 import { deviceRoute, type Route, type UploadBody } from '../http/route.ts';
+import { Admission } from './admission.ts';
 import type { VaultDeps } from './deps.ts';
 import { heal } from './heal.ts';
 import { historyPage, noteSeen, openPack, readRecord, showVault } from './history.ts';
@@ -69,7 +70,8 @@ function vaultRoute(deps: VaultDeps): Route {
   });
 }
 
-function putPack(deps: VaultDeps): Route {
+function putPack(vaults: VaultDeps): Route {
+  const deps = { ...vaults, admission: new Admission(vaults.blobs, vaults.limits.reserveBytes) };
   return deviceRoute<PackParams, undefined, UploadBody>({
     method: 'PUT',
     path: ROUTES.pack,
