@@ -98,10 +98,21 @@ describe('when something is wrong', () => {
     expectError(await world.computer().refused(connect), 2, 'plain-http');
   });
 
-  it('another server at the same address: its id differs', async () => {
-    line.onAnswer = ({ path }, answer) =>
-      path === '/v1/account' ? changed(answer, { serverId: 'ab'.repeat(16) }) : undefined;
-    expectError(await first.refused(send), 10, 'wrong-server');
+  it('another server at the same address: nothing is made or sent there', async () => {
+    await using other = await World.create();
+    line.onRequest = async ({ path, method, headers, body }) => {
+      const { authorization = '' } = headers;
+      const asked = { method, headers: { authorization }, ...(body.length > 0 && { body: new Uint8Array(body) }) };
+      const answer = await fetch(other.server.url + path, asked);
+      const type = answer.headers.get('content-type') ?? '';
+      return {
+        status: answer.status,
+        headers: { 'content-type': type },
+        body: Buffer.from(await answer.arrayBuffer()),
+      };
+    };
+    expectError(await first.refused(send), 9, 'device-revoked'); // it does not know this computer
+    expect(line.exchanges.map(({ asked }) => asked.method)).not.toContain('PUT');
   });
 
   it('a code that is wrong, used, or expired', async () => {
@@ -111,7 +122,7 @@ describe('when something is wrong', () => {
     expectError(await connect(subscriber.enrolmentCode), 9, 'code-refused');
     const code = await world.server.newCode(subscriber.number);
     const db = new DatabaseSync(join(world.server.dataDir, 'safe.sqlite'));
-    db.exec('pragma busy_timeout = 5000; update code set expiresAt = 1000 where usedAt is null');
+    db.exec('pragma busy_timeout = 5000; update code set expires_at = 1000 where used_at is null');
     db.close();
     expectError(await connect(code), 9, 'code-refused');
   });
@@ -146,12 +157,14 @@ describe('when something is wrong', () => {
     expect(await running).toMatchObject({ code: 0 });
   });
 
-  it.each(['vault/history.log', 'vault/pin.json', 'vault/header.bin', 'chunks.idx', 'files.cat'])(
+  it.each(['vault/history.log', 'vault/pin.json', 'chunks.idx', 'files.cat'])(
     'a damaged %s is rebuilt, with a warning',
     async (name) => {
       const file = find(first.home, name);
       for (const damage of [() => truncateSync(file, 17), () => writeFileSync(file, 'not what it was'.repeat(40))]) {
         damage();
+        writeFileSync(join(books, 'journal.txt'), `${name} ${performance.now()}`); // something to send, so that all is read
+        before = describeTree(books);
         const finished = await first.run([...send, '--json']);
         expect(finished).toMatchObject({ code: 0 });
         expect(finished.stderr).toContain('"warning"');
@@ -159,6 +172,14 @@ describe('when something is wrong', () => {
       }
     },
   );
+
+  it('a damaged header is fetched again: the pin decides whether it is the right one', async () => {
+    const file = find(first.home, 'vault/header.bin');
+    const genuine = readFileSync(file);
+    writeFileSync(file, genuine.subarray(0, 20));
+    await first.json(send);
+    expect(readFileSync(file).equals(genuine)).toBe(true);
+  });
 
   testWith(lacksSmallDisk())('a full or read-only disk on the side of the agent', async () => {
     const target = world.path('small');

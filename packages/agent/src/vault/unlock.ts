@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import {
   checkKdf,
   type DeviceId,
+  equal,
   type Header,
   openWithKit,
   openWithSecret,
@@ -103,7 +104,7 @@ async function prove(options: UnlockOptions, keys: VaultKeys, shown: RemoteVault
 function remember(dir: string, header: Header, share: Uint8Array, pin: Pin | undefined, online: boolean): void {
   const { kdf } = header.secretSlot;
   const proved = pin?.proved === true || online;
-  if (pin?.headerHash === header.hash && pin.proved === proved) return;
+  if (pin?.headerHash === header.hash && pin.proved === proved && isKept(dir, header, share)) return;
   ensureFolder(dir);
   keepHeader(dir, header, share);
   writePin(dir, {
@@ -122,6 +123,12 @@ function remember(dir: string, header: Header, share: Uint8Array, pin: Pin | und
 export function keepHeader(dir: string, header: Header, share: Uint8Array): void {
   writeDurable(join(dir, 'share.bin'), share);
   writeDurable(join(dir, 'header.bin'), header.bytes);
+}
+
+/** A damaged cache would be noticed only on the day without a connection, when it is needed. */
+function isKept(dir: string, header: Header, share: Uint8Array): boolean {
+  const [kept, keptShare] = [readIfThere(join(dir, 'header.bin')), readIfThere(join(dir, 'share.bin'))];
+  return kept !== undefined && keptShare !== undefined && equal(kept, header.bytes) && equal(keptShare, share);
 }
 
 /** The cached header with its share, when both are there and fit. */
