@@ -76,7 +76,7 @@ async function enrol(url: string): Promise<Client> {
   return client;
 }
 
-/** R-08, F-13 to F-16: `:2` where creating the vault passes the point first. */
+/** `:2` where creating the vault passes the point first. */
 const POINTS: [`${CrashPoint}${'' | ':2'}`, 'pack' | 'append', number][] = [
   ['pack-pending', 'pack', 201],
   ['pack-temp', 'pack', 201],
@@ -88,7 +88,7 @@ const POINTS: [`${CrashPoint}${'' | ':2'}`, 'pack' | 'append', number][] = [
 ];
 
 test.each(POINTS)(
-  'killed at %s, the %s is repeated and has happened once',
+  'R-08, F-13 to F-16: killed at %s, the %s is repeated and has happened once',
   async (point, step, again) => {
     const url = await start(point);
     const client = await enrol(url);
@@ -102,7 +102,7 @@ test.each(POINTS)(
     expect(await died()).toBe('SIGKILL');
     client.url = await start();
     const temps = await readdir(join(dir, 'data', 'blobs', 'tmp'));
-    expect(temps.filter((name) => !name.startsWith(`${running?.pid}-`))).toEqual([]);
+    expect(temps.filter((name) => !name.includes(`-${running?.pid}-`))).toEqual([]);
     if (step === 'pack') {
       expect((await put()).status).toBe(again);
       expect((await append()).status).toBe(201);
@@ -118,7 +118,6 @@ test.each(POINTS)(
     expect(vault).toMatchObject({ headSeq: 2, usedBytes: PACK_GRANULE_BYTES });
     expect(entries.map(({ mirrored }) => mirrored)).toEqual([true, true]);
   },
-  30_000,
 );
 
 async function journal(client: Client) {
