@@ -19,6 +19,8 @@ const KINDS: Readonly<Record<string, AgentErrorKind>> = {
   'storage-full': 'storage-full',
   quota: 'quota',
   'not-found': 'not-found',
+  // it lost or damaged what it stored: waiting does not help, and the other packs of a restore may be right
+  'stored-damaged': 'integrity',
 };
 
 const STATUS_KINDS: Readonly<Record<number, AgentErrorKind>> = {

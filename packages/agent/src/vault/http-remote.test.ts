@@ -79,6 +79,7 @@ describe('refusals', () => {
     [410, { code: 'pack-gone' }, 'not-found'],
     [507, { code: 'quota' }, 'quota'],
     [503, { code: 'storage-full' }, 'storage-full'],
+    [502, { code: 'stored-damaged' }, 'integrity'],
     [403, { code: 'pending' }, 'unreachable'],
     [400, 'not a problem', 'unreachable'],
   ];
