@@ -112,7 +112,14 @@ export interface HashFileJob {
   readonly path: string;
 }
 
-export type Job = BlockJob | SealJob | HashJob | UnpackJob | HashFileJob;
+/** Gives files their times and modes and, with `sync`, makes them durable, in one opening each. */
+export interface FinishJob {
+  readonly type: 'finish';
+  readonly sync: boolean;
+  readonly files: readonly { readonly path: string; readonly mode: number /** Seconds. */; readonly mtime: number }[];
+}
+
+export type Job = BlockJob | SealJob | HashJob | UnpackJob | HashFileJob | FinishJob;
 
 /** What each kind of job answers. */
 export interface JobResults {
@@ -121,7 +128,16 @@ export interface JobResults {
   hash: PackId;
   unpack: UnpackResult;
   hashFile: string;
+  /** The file that failed, with the error's code, or nothing. */
+  finish: { readonly path: string; readonly code: string } | undefined;
 }
 
 /** Sealing first: it frees the slots that reading waits for. */
-export const PRIORITY: Readonly<Record<Job['type'], number>> = { seal: 0, hash: 0, unpack: 1, hashFile: 1, block: 2 };
+export const PRIORITY: Readonly<Record<Job['type'], number>> = {
+  seal: 0,
+  hash: 0,
+  unpack: 1,
+  hashFile: 1,
+  finish: 1,
+  block: 2,
+};

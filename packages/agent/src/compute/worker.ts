@@ -4,6 +4,7 @@ import { ProtocolError } from '@cresus-safe/protocol/formats';
 import { Arena } from './arena.ts';
 import { runBlock } from './block-job.ts';
 import { createCut } from './cdc.ts';
+import { runFinish } from './finish-job.ts';
 import type { Job, JobResults } from './jobs.ts';
 import type { Answer, Task } from './messages.ts';
 import { runHash, runHashFile, runSeal, runUnpack } from './pack-jobs.ts';
@@ -29,6 +30,8 @@ function run(job: Job): JobResults[Job['type']] {
       return runUnpack(arena, chunkIdKey, job);
     case 'hashFile':
       return runHashFile(job);
+    case 'finish':
+      return runFinish(job);
   }
 }
 

@@ -90,15 +90,16 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   const keys = vault.mandate(record.mandateId);
   const catalog = await readCatalogOf(options, reader, record);
   const staging = openStaging(target, snapshot);
+  await using pool = new Pool();
   try {
     const plan = planRestore(catalog.nodes, probeNames(staging));
     requireSpace(staging, plan.bytes);
-    const damage = await fill(options, { record, reader, keys, catalog, staging, plan });
+    const damage = await fill(options, { record, reader, keys, catalog, staging, plan, pool });
     if (signal?.aborted) throw new AgentError('interrupted', 'interrupted');
     if (damage.size > 0 && options.mode !== 'to') throw allOrNothing(plan, damage);
     const comparison = compare(options, plan, record);
     if (comparison.newer.length > 0) options.warnNewer?.(comparison.newer, record.createdAt);
-    await finishTree(plan, staging.tree, damage);
+    await finishTree(plan, staging.tree, damage, pool, signal);
     crashPoint('restore-staged');
     const replacedKept = place(options, staging);
     discardStaging(staging);
@@ -147,15 +148,15 @@ interface Work {
   readonly catalog: ReadCatalog;
   readonly staging: Staging;
   readonly plan: Plan;
+  readonly pool: Pool;
 }
 
 async function fill(options: RestoreOptions, work: Work): Promise<Damage> {
   const { vault, signal, progress } = options;
-  const { record, reader, keys, catalog, staging, plan } = work;
+  const { record, reader, keys, catalog, staging, plan, pool } = work;
   if (staging.reused) cleanTree(staging.tree, new Set([...plan.files, ...plan.folders].map(({ placed }) => placed)));
   const done = { files: 0, bytes: 0 };
   const learner = vault.learner(record.mandateId); // also for --to: after a disaster the mandate goes on from there
-  await using pool = new Pool();
   pool.useMandate(keys);
   try {
     return await writeTree({

@@ -7,6 +7,7 @@ import { AgentError, toAgentError } from '../errors.ts';
 import { crashPoint } from '../local/crash.ts';
 import { onDisk } from '../local/files.ts';
 import { isDamage, type PackReader } from '../vault/vault.ts';
+import { eachAtOnce } from './lanes.ts';
 import type { Plan, PlannedFile, Run } from './plan.ts';
 
 /** Fetched, opened and written at the same time; the pool has as many places for packs. */
@@ -85,7 +86,12 @@ async function restorePack(
   const packId = context.packIds.get(packRef);
   try {
     if (packId === undefined) throw new ProtocolError('integrity', 'a file names a pack that the record does not list');
-    const result = await context.reader.twice(packId, () => unpack(context, packRef, packId, runs));
+    let again = false;
+    const result = await context.reader.twice(packId, () => {
+      if (again) removeSingle(context, runs);
+      again = true;
+      return unpack(context, packRef, packId, runs);
+    });
     compareDigests(context, runs, result.digests, damage);
     if (context.learns(packRef)) await context.learn(packId, result);
   } catch (error) {
@@ -94,6 +100,12 @@ async function restorePack(
     if (!missing && !isDamage(error)) throw typed;
     for (const { file } of runs) damage.set(file, missing ? 'missing' : 'damaged');
   }
+}
+
+/** What a first try wrote of a pack that then was damaged: the place of a whole file must be free. */
+function removeSingle(context: WriteContext, runs: readonly Run[]): void {
+  for (const { file } of runs)
+    if (isSingle(context.plan.files[file] as PlannedFile)) rmSync(pathOf(context, file), { force: true });
 }
 
 /** Fetches a pack into a slot of the pool and has a worker verify, open and write it. */
@@ -111,7 +123,6 @@ async function unpack(
     if (ownRef !== packRef) throw new ProtocolError('integrity', 'pack: its packRef is not that of the record');
     crashPoint('restore-write');
     const writes = runs.map((run) => writeOf(context, run));
-    for (const { target, digest } of writes) if (digest) rmSync(target, { force: true });
     return await pool.run({
       type: 'unpack',
       slot,
@@ -148,13 +159,14 @@ function writeOf(context: WriteContext, run: Run): UnpackWrite & { target: strin
 /** A pack that opened is what was stored: a file whose hash still differs was damaged before, and alone. */
 function compareDigests(context: WriteContext, runs: readonly Run[], digests: readonly string[], damage: Damage): void {
   const single = runs.filter(({ file }) => isSingle(context.plan.files[file] as PlannedFile));
+  let good = 0;
   single.forEach(({ file }, index) => {
     const { node } = context.plan.files[file] as PlannedFile;
-    if (digests[index] === node.sha256) context.advanced(1, 0);
+    if (digests[index] === node.sha256) good += 1;
     else damage.set(file, 'damaged');
   });
   context.advanced(
-    0,
+    good,
     runs.reduce((sum, { length }) => sum + length, 0),
   );
 }
@@ -192,23 +204,6 @@ async function stillGood(context: WriteContext): Promise<Set<number>> {
     } else rmSync(path, { recursive: true, force: true });
   });
   return done;
-}
-
-/** Runs `act` for each item, some at a time; after a failure no new one begins, and all have ended when it rejects. */
-async function eachAtOnce<T>(lanes: number, items: Iterable<T>, act: (item: T) => Promise<void>): Promise<void> {
-  const shared = items[Symbol.iterator]();
-  let failure: { error: unknown } | undefined;
-  const lane = async (): Promise<void> => {
-    for (let next = shared.next(); !next.done && failure === undefined; next = shared.next()) {
-      try {
-        await act(next.value);
-      } catch (error) {
-        failure ??= { error };
-      }
-    }
-  };
-  await Promise.all(Array.from({ length: lanes }, lane));
-  if (failure !== undefined) throw failure.error;
 }
 
 /** Turns what was damaged into the error of a restore that takes all files or none. */
