@@ -13,8 +13,8 @@ const MOST_TRIES = 100;
 
 /**
  * The calls about the account (enrolment, account, computers, proof): small JSON, seldom made, none on the way of a
- * send. They go through got, which is loaded with the first of them: loading it costs more than a whole send with
- * nothing changed (decision 0005). As HttpClient it follows no redirect, keeps no cookie, decompresses nothing and caps
+ * send. They go through got, which is loaded with the first of them: loading it would make a send with nothing
+ * changed a fifth dearer (decision 0005). As HttpClient it follows no redirect, keeps no cookie, decompresses nothing and caps
  * heads and bodies while they come.
  */
 export class AccountClient {
