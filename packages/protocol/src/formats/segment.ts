@@ -21,7 +21,6 @@ export interface SegmentEntry {
 }
 
 const ZSTD = {
-  chunkSize: 1024 * 1024,
   params: {
     [constants.ZSTD_c_compressionLevel]: 3,
     [constants.ZSTD_c_checksumFlag]: 1,
@@ -30,10 +29,21 @@ const ZSTD = {
   },
 };
 
+/**
+ * Room in which zlib's result does not fill its first buffer: it takes a second one as soon as the first is full, which
+ * then lies about until some garbage collection, 50 MB of them in each worker of a first backup.
+ */
+function roomFor(length: number): number {
+  // ZSTD_compressBound of what has at most MAX_SEGMENT_BYTES, and some
+  return length + (length >>> 8) + 1024;
+}
+
 /** One zstd frame of `plain`, or undefined where that would not be smaller (SPEC 10.3). */
 export function compressSegment(plain: Uint8Array): Uint8Array | undefined {
-  const frame = zstdCompressSync(plain, { ...ZSTD, pledgedSrcSize: plain.length });
-  return frame.length < plain.length ? plainView(frame) : undefined;
+  const frame = zstdCompressSync(plain, { ...ZSTD, chunkSize: roomFor(plain.length), pledgedSrcSize: plain.length });
+  if (frame.length < plain.length) return plainView(frame);
+  freeTemporary(frame);
+  return undefined;
 }
 
 /** The plain bytes of a payload whose entry declares `plainLength`; throws `integrity`. */
@@ -46,7 +56,7 @@ export function expandSegment(payload: Uint8Array, compression: Compression, pla
   try {
     const plain = zstdDecompressSync(payload, {
       maxOutputLength: plainLength,
-      chunkSize: Math.max(64, Math.min(plainLength, MAX_SEGMENT_BYTES)),
+      chunkSize: roomFor(Math.min(plainLength, MAX_SEGMENT_BYTES)),
     });
     // Node 22 returned truncated output without an error: the exact length is always checked
     if (plain.length !== plainLength) throw damaged(`expands to ${plain.length} bytes, not ${plainLength}`);
