@@ -133,14 +133,16 @@ describe('a server that is killed while an entry is appended', () => {
       const prepared = a.snapshot(pack);
       await killedAt(point, () => a.append(prepared));
 
-      const shown = await history();
-      expect(shown.slice(0, before.length)).toEqual(before);
-      const isThere = (await a.account<{ head: { seq: number } }>()).head.seq === before.length + 1;
-      expect(shown).toHaveLength(before.length + (isThere ? 1 : 0)); // head and history agree
-      if (point === 'append-row') expect(isThere).toBe(false);
+      const isThere = point !== 'append-row';
+      await until(
+        async () => ((await history()).length === before.length + Number(isThere) ? true : undefined),
+        () => 'what was committed is not shown by itself after the start', // the first sweep copies it to the bucket
+      );
+      expect((await history()).slice(0, before.length)).toEqual(before);
+      expect((await a.account<{ head: { seq: number } }>()).head.seq).toBe(before.length + Number(isThere));
 
       const first = await a.append(prepared);
-      expect(first.status).toBe(point === 'append-row' ? 201 : 200);
+      expect(first.status).toBe(isThere ? 200 : 201);
       const second = await a.append(prepared);
       expect([second.status, second.json]).toEqual([200, first.json]);
       const after = await history();
