@@ -11,6 +11,12 @@ export interface DbSchema {
   readonly migrations: readonly (Function & { prototype: MigrationInterface })[];
 }
 
+/**
+ * typeorm asks the driver for its verbose mode, in which every call keeps its parameters as text for the stack of an
+ * error: that costs a third of a statement, and the stack of an error goes into the log, where no parameter belongs.
+ */
+const DRIVER = { verbose: () => sqlite3 };
+
 /** How long SQLite itself waits for a lock, in a thread that crypto and files share: short, the rest is ours to wait. */
 const BUSY_TIMEOUT_MS = 20;
 const BUSY_DEADLINE_MS = 5000;
@@ -20,7 +26,7 @@ const BUSY_PAUSE_MS = { first: 5, most: 100 };
 export async function openWriter(file: string, schema: DbSchema): Promise<DataSource> {
   const source = new DataSource({
     type: 'sqlite',
-    driver: sqlite3,
+    driver: DRIVER,
     database: file,
     enableWAL: true,
     busyTimeout: BUSY_TIMEOUT_MS,
@@ -49,7 +55,7 @@ export async function openWriter(file: string, schema: DbSchema): Promise<DataSo
 export async function openReader(file: string, schema: DbSchema): Promise<DataSource> {
   const source = new DataSource({
     type: 'sqlite',
-    driver: sqlite3,
+    driver: DRIVER,
     database: file,
     flags: sqlite3.OPEN_READONLY,
     busyTimeout: BUSY_TIMEOUT_MS,
