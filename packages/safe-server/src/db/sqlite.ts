@@ -13,7 +13,7 @@ export interface DbSchema {
 
 /**
  * typeorm asks the driver for its verbose mode, in which every call keeps its parameters as text for the stack of an
- * error: that costs a third of a statement, and the stack of an error goes into the log, where no parameter belongs.
+ * error. The stack of an error goes into the log, where no parameter belongs.
  */
 const DRIVER = { verbose: () => sqlite3 };
 
