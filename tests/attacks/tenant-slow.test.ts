@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { MAX_PACK_BYTES, PACK_GRANULE_BYTES, pathOf } from '@cresus-safe/protocol';
+import { MAX_PACK_BYTES, PACK_GRANULE_BYTES, type PackId, pathOf } from '@cresus-safe/protocol';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { noise } from '../support/noise.ts';
 import { until } from '../support/process.ts';
 import type { ProtocolClient } from '../support/protocol-client.ts';
 import { head, RawConnection } from '../support/raw-http.ts';
@@ -118,6 +119,9 @@ describe('TN-12, TN-13, TN-34 what never ends', () => {
     const { a, b } = tenants;
     const packs = 40;
     const connections = await Promise.all(Array.from({ length: packs }, () => begin(a, 1_000, WHOLE)));
+    const drip = setInterval(() => {
+      for (const connection of connections) connection.write(Buffer.alloc(1_200)); // just fast enough to be borne
+    }, 400);
     await until(
       () => (tenants.temporary().length === DEVICE_CAP ? true : undefined),
       () => `${tenants.temporary().length} uploads began`,
@@ -125,16 +129,25 @@ describe('TN-12, TN-13, TN-34 what never ends', () => {
     const other = await b.put(b.seal()); // nobody else is held up
     expect(other.status).toBe(201);
     const more = await Promise.all(Array.from({ length: 6 }, () => begin(b, 1_000, WHOLE)));
-    const answers = await Promise.all([...connections, ...more].map((connection) => connection.answer(30_000)));
+    connections.push(...more);
+    const answering = connections.map((connection) => connection.answer(60_000));
+    let refused = 0;
+    for (const answer of answering) void answer.then(({ status }) => (refused += Number(status === 503)));
+    await until(
+      () => (refused === connections.length - PROCESS_CAP ? true : undefined),
+      () => `${refused} uploads were refused`,
+    );
+    clearInterval(drip);
+    const answers = await Promise.all(answering);
     const statuses = answers.map(({ status }) => status);
     expect(statuses.filter((status) => status === 408)).toHaveLength(PROCESS_CAP);
-    expect(statuses.filter((status) => status === 503)).toHaveLength(packs + more.length - PROCESS_CAP);
+    expect(statuses.filter((status) => status === 503)).toHaveLength(refused);
     for (const { status, headers, body } of answers)
       if (status === 503) {
         expect(Number(headers['retry-after'])).toBeGreaterThan(0);
         expect(JSON.parse(body).code).toBe('busy');
       }
-    await Promise.all([...connections, ...more].map((connection) => connection.closed()));
+    await Promise.all(connections.map((connection) => connection.closed()));
     expect(tenants.temporary()).toEqual([]);
     expect(await a.used()).toEqual({ usedBytes: 0, usedObjects: 0 });
     expect((await a.put(a.seal())).status).toBe(201); // the places are free again
@@ -142,15 +155,67 @@ describe('TN-12, TN-13, TN-34 what never ends', () => {
 
   it('TN-13 a client that does not read its answer loses the connection', async () => {
     const { a } = tenants;
-    const { pack } = await a.send(Buffer.from(crypto.getRandomValues(new Uint8Array(60_000))));
+    const { pack } = await a.send(noise('never read', 8_000_000)); // more than all buffers on the way take
     using connection = await RawConnection.to(tenants.url);
     connection.socket.pause();
-    const request = head(`GET ${pathOf('pack', { packId: pack.packId })}`, [host, `authorization: Bearer ${a.token}`]);
-    for (let requests = 0; requests < 200; requests++) connection.write(request); // more than all buffers take
-    await new Promise((resume) => setTimeout(resume, 9_000));
+    const begun = cut();
+    connection.write(getPack(a, pack.packId));
+    await until(
+      () => (cut() > begun ? true : undefined),
+      () => 'the server still waits for its reader',
+    );
     connection.socket.resume();
     await connection.closed();
-    expect(connection.socket.bytesRead).toBeLessThan(200 * PACK_GRANULE_BYTES);
+    expect(connection.socket.bytesRead).toBeLessThan(pack.bytes.length);
     expect((await a.call('GET', pathOf('account'))).status).toBe(200);
   });
+
+  it('TN-34 what waits behind an answer that nobody reads gives its place back when the connection goes', async () => {
+    const { a } = tenants;
+    const { pack } = await a.send(noise('behind it', 8_000_000));
+    for (let times = 0; times < DEVICE_CAP; times++) {
+      const begun = cut();
+      using connection = await RawConnection.to(tenants.url);
+      connection.socket.pause();
+      connection.write(getPack(a, pack.packId)).write(getPack(a, pack.packId));
+      const lines = [host, `authorization: Bearer ${a.token}`, 'content-type: application/octet-stream', WHOLE];
+      connection.write(head(`PUT ${pathOf('pack', { packId: a.seal().packId })}`, lines)).write(Buffer.alloc(1_000));
+      await until(
+        () => (tenants.temporary().length === 1 ? true : undefined),
+        () => 'no upload began',
+      );
+      connection.socket.destroy();
+      await until(
+        () => (cut() > begun && tenants.temporary().length === 0 ? true : undefined),
+        () => 'the server did not notice',
+      );
+    }
+    expect((await a.put(a.seal())).status).toBe(201);
+    expect((await a.call('GET', pathOf('pack', { packId: pack.packId }))).status).toBe(200);
+  });
+
+  it('TN-13 an answer waits for the one before it as long as that is read', async () => {
+    const { a } = tenants;
+    const { pack } = await a.send(noise('slowly read', 8_000_000));
+    using connection = await RawConnection.to(tenants.url);
+    const { socket } = connection;
+    socket.pause();
+    connection.write(getPack(a, pack.packId)).write(getPack(a, pack.packId));
+    for (let rounds = 0; rounds < 20; rounds++) {
+      await new Promise((resume) => setTimeout(resume, 250)); // together more than the time for a stall
+      const wanted = Math.min(socket.bytesRead + 300_000, pack.bytes.length);
+      socket.resume();
+      while (socket.bytesRead < wanted) await new Promise((resume) => socket.once('data', resume));
+      socket.pause();
+    }
+    socket.resume();
+    for (let answers = 0; answers < 2; answers++) expect((await connection.answer()).status).toBe(200);
+  });
 });
+
+/** How many answers the server has given up so far. */
+const cut = (): number => tenants.world.server.log.split('"aborted":true').length - 1;
+
+function getPack(client: ProtocolClient, packId: PackId): string {
+  return head(`GET ${pathOf('pack', { packId })}`, [host, `authorization: Bearer ${client.token}`]);
+}

@@ -31,9 +31,8 @@ async function sendStream(res: Response, stream: AsyncIterable<Uint8Array>, leng
     res.end();
     return;
   }
-  const { socket } = res;
-  // bytes that wait in our own buffer have not reached anybody
-  const delivered = () => (socket === null ? 0 : socket.bytesWritten - socket.writableLength);
+  // bytes that wait in our own buffer have not reached anybody; without a socket, an earlier answer has it (pipelining)
+  const delivered = () => (res.socket === null ? undefined : res.socket.bytesWritten - res.socket.writableLength);
   const watch = watchPace(delivered, pace);
   const gone = new Promise<'gone'>((resolve) => res.once('close', () => resolve('gone')));
   try {
