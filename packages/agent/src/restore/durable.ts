@@ -5,8 +5,9 @@ const SYNC = '/bin/sync';
 const WORTH_FILES = 64;
 
 /**
- * Makes everything on the file system of `folder` durable at once (syncfs(2), by the system's `sync -f`): an fsync of
- * each of 50,000 files took a minute and a half, this a few seconds (measured).
+ * Makes everything on the file system of `folder` durable at once (syncfs(2), by the system's `sync -f`): 50,000
+ * small files restore in 12 s this way; with an fsync of each, and modes and times set on the main thread, in 24 s
+ * (medians of three).
  * @returns false where that is not worth it or not to be had: then each file needs its own fsync
  */
 export function syncFileSystem(folder: string, files: number, signal?: AbortSignal): Promise<boolean> {

@@ -14,7 +14,7 @@ const MOST_TRIES = 100;
 /**
  * The calls about the account (enrolment, account, computers, proof): small JSON, seldom made, none on the way of a
  * send. They go through got, which is loaded with the first of them: loading it would make a send with nothing
- * changed a fifth dearer (decision 0005). As HttpClient it follows no redirect, keeps no cookie, decompresses nothing and caps
+ * changed a quarter dearer (decision 0005). As HttpClient it follows no redirect, keeps no cookie, decompresses nothing and caps
  * heads and bodies while they come.
  */
 export class AccountClient {
@@ -64,7 +64,7 @@ export class AccountClient {
       },
     });
     // told of the declared length first, then of every piece: what is too long is never gathered (MS-31)
-    request.on('downloadProgress', ({ transferred, total = 0 }) => {
+    void request.on('downloadProgress', ({ transferred, total = 0 }) => {
       if (Math.max(transferred, total) > limit) overflow.abort();
     });
     const answer = await request.then(answerOf, (error: unknown) => {

@@ -39,7 +39,7 @@ const SOCKETS = 6;
 /**
  * The smallest HTTP client that is safe against a hostile server: no redirects, no cookies, no decompression, header
  * and body caps, a stall limit instead of a total one (1 Mbit/s must succeed). Everything on the way of a send goes through
- * it: a client library costs more CPU per pack than all the cryptography, and its loading a fifth of a send with nothing
+ * it: a client library costs more CPU per pack than all the cryptography, and its loading a quarter of a send with nothing
  * changed (decision 0005). The rest goes through AccountClient.
  */
 export class HttpClient {
