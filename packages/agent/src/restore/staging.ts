@@ -74,7 +74,7 @@ export function cleanTree(tree: string, placed: { has(path: string): boolean }):
       else if (item.isDirectory()) {
         chmodSync(full, 0o700);
         walk(full, path);
-      } else chmodSync(full, 0o600); // it may have its final mode already, and is to be read and finished again
+      }
     }
   };
   onDisk(tree, () => walk(tree, ''));

@@ -1,4 +1,4 @@
-import { closeSync, lstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { chmodSync, closeSync, lstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type MandateKeys, type PackId, type PackRef, ProtocolError, readPackHeader } from '@cresus-safe/protocol';
 import type { UnpackResult, UnpackWrite } from '../compute/jobs.ts';
@@ -198,6 +198,8 @@ async function stillGood(context: WriteContext): Promise<Set<number>> {
     const { node } = context.plan.files[index] as PlannedFile;
     const found = lstatSync(path, { throwIfNoEntry: false });
     if (found === undefined) return;
+    // it may have its final mode already, and is to be read now and finished again
+    if (found.isFile() && (found.mode & 0o600) !== 0o600) chmodSync(path, 0o600);
     if (found.isFile() && found.size === node.size && (await hasHash(context, index))) {
       done.add(index);
       context.advanced(1, node.size);
