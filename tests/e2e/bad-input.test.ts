@@ -211,7 +211,7 @@ describe('when the disk of the server is full', () => {
   testWith(lacksSmallDisk())('sending is refused for now, restoring goes on, and it resumes', async () => {
     await using world = new World();
     await using disk = await SmallDisk.over(world.server.dataDir, '12m');
-    world.server.options = { wrap: disk.wrap };
+    world.server.options = { wrap: disk.wrap, env: { SAFE_RESERVE_MIB: '2' } };
     await world.server.start();
     const { enrolmentCode } = await world.server.addSubscriber();
     const first = await world.connected(enrolmentCode);
