@@ -3,7 +3,7 @@ import type { Context } from './commands/context.ts';
 import { earlyValue, refuseLater, splitWords } from './commands/later.ts';
 import { AgentError, toAgentError } from './errors.ts';
 import { findConfig } from './local/config.ts';
-import { chooseHome } from './local/home.ts';
+import { chooseHome, type Home } from './local/home.ts';
 import { chooseLanguage, loadTexts } from './render/i18n.ts';
 import { Output } from './render/output.ts';
 import { Prompt } from './render/prompt.ts';
@@ -16,7 +16,7 @@ await main(process.argv.slice(2));
 async function main(argv: string[]): Promise<void> {
   const own = argv.slice(0, argv.includes('--') ? argv.indexOf('--') : argv.length);
   const home = chooseHome(earlyValue(own, '--home'));
-  const texts = await loadTexts(chooseLanguage(earlyValue(own, '--lang'), findConfig(home)?.lang));
+  const texts = await loadTexts(chooseLanguage(earlyValue(own, '--lang'), configuredLanguage(home)));
   const output = new Output({
     json: own.includes('--json'),
     quiet: own.includes('--quiet'),
@@ -36,6 +36,16 @@ async function main(argv: string[]): Promise<void> {
     signal: stop.signal,
   };
   leave(await run(argv, context, stop));
+}
+
+/** The language that was chosen once. A disk that does not give it must not keep the command from saying so (F-26). */
+function configuredLanguage(home: Home): string | undefined {
+  try {
+    return findConfig(home)?.lang;
+  } catch {
+    // the command reads the file again, and tells what is wrong with it in the language of the system
+    return undefined;
+  }
 }
 
 /** Runs the command line and gives the exit code; everything that is thrown becomes one message. */
