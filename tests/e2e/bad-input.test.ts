@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Agent, Refusal, Verified } from '../support/agent.ts';
 import { makeBooks, workOneDay } from '../support/books.ts';
-import { describeTree, differences } from '../support/compare.ts';
+import { copyTree, describeTree, differences } from '../support/compare.ts';
 import { lacksSmallDisk, SmallDisk, testWith } from '../support/faults.ts';
 import { type HonestAnswer, HostileServer, json } from '../support/hostile.ts';
 import { until } from '../support/process.ts';
@@ -79,10 +79,10 @@ describe('when something is wrong', () => {
   });
 
   it('a mandate whose folder went away', async () => {
-    cpSync(books, world.path('elsewhere'), { recursive: true, preserveTimestamps: true });
+    copyTree(books, world.path('elsewhere'));
     rmSync(books, { recursive: true });
     expectError(await first.refused(send), 14, 'path-missing');
-    cpSync(world.path('elsewhere'), books, { recursive: true, preserveTimestamps: true });
+    copyTree(world.path('elsewhere'), books);
     expect(await first.json(send)).toBeTruthy();
   });
 

@@ -1,8 +1,8 @@
-import { cpSync, existsSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Agent, Listed, SentSnapshot, Verified } from '../support/agent.ts';
 import { workOneDay } from '../support/books.ts';
-import { differences, sizeOf } from '../support/compare.ts';
+import { copyTree, differences, sizeOf } from '../support/compare.ts';
 import type { Subscriber } from '../support/server.ts';
 import { World } from '../support/world.ts';
 
@@ -53,7 +53,7 @@ describe('from a first computer to a second one', () => {
   });
 
   it('sends a day of work in a fraction of the first send', async () => {
-    cpSync(books, world.path('monday'), { recursive: true, preserveTimestamps: true });
+    copyTree(books, world.path('monday'));
     workOneDay(books, 1, { scale: 0.05 });
     tuesday = await first.send('Dupont SA');
     expect(tuesday.unchangedFiles).toBeGreaterThan(10);

@@ -1,9 +1,9 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Agent } from '../support/agent.ts';
 import { workOneDay } from '../support/books.ts';
-import { differences } from '../support/compare.ts';
+import { copyTree, differences } from '../support/compare.ts';
 import { World } from '../support/world.ts';
 
 describe('restoring', () => {
@@ -17,7 +17,7 @@ describe('restoring', () => {
     ({ first, books } = await world.household());
     await first.send('Dupont SA');
     sent = world.path('as-sent');
-    cpSync(books, sent, { recursive: true, preserveTimestamps: true });
+    copyTree(books, sent);
   });
   afterAll(() => world[Symbol.asyncDispose]());
 
@@ -41,7 +41,7 @@ describe('restoring', () => {
     workOneDay(books, 1, { scale: 0.01 });
     writeFileSync(join(books, 'note.txt'), 'not sent yet');
     const worked = world.path('worked');
-    cpSync(books, worked, { recursive: true, preserveTimestamps: true });
+    copyTree(books, worked);
     for (const more of [[], ['--yes']]) {
       const refusal = await first.refused(restore('--into-current', ...more));
       expect(refusal).toMatchObject({ exitCode: 8, error: { code: 'acceptance-missing' } });

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   type Home,
@@ -13,7 +13,7 @@ import {
 } from '@cresus-safe/agent';
 import { expect } from '@jest/globals';
 import type { Agent, Refusal } from './agent.ts';
-import { describeTree, differences } from './compare.ts';
+import { copyTree, describeTree, differences } from './compare.ts';
 import { type AnswerHook, HostileServer, type RequestHook } from './hostile.ts';
 import { describe } from './process.ts';
 import type { Subscriber } from './server.ts';
@@ -79,7 +79,7 @@ export class Victim {
     for (const path of [...describeTree(this.books).keys(), '.']) wholeSeconds(join(this.books, path));
     await this.agent.send('Dupont SA');
     const copy = this.target('sent');
-    cpSync(this.books, copy, { recursive: true, preserveTimestamps: true });
+    copyTree(this.books, copy);
     return copy;
   }
 
