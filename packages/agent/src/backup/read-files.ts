@@ -3,7 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { CONTENT_CLASS } from '@cresus-safe/protocol';
 import { PIECE_STATUS, type PieceStatus, sameStat } from '../compute/jobs.ts';
 import { AgentError } from '../errors.ts';
-import { statOf } from '../mandate/scan.ts';
+import { microsOf, statOf } from '../mandate/scan.ts';
 import { type Books, type Entry, type FileEntry, resetEntry } from './entry.ts';
 
 const TRIES = 3;
@@ -70,7 +70,7 @@ function lookAgain(root: string, file: FileEntry, status: PieceStatus, isLast: b
   if (!now) giveUp('vanished');
   else if (status === PIECE_STATUS.unreadable) giveUp('unreadable');
   else if (!now.isFile() || isLast) giveUp('changed');
-  else resetEntry(file, statOf(now), Math.max(0, Math.round(now.mtimeMs * 1000)), now.mode & 0o777);
+  else resetEntry(file, statOf(now), microsOf(now), now.mode & 0o777);
 }
 
 function statIfThere(path: string): Stats | undefined {

@@ -1,12 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
+  lstatSync,
   mkdirSync,
   mkdtempSync,
   realpathSync,
   renameSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
@@ -15,7 +17,7 @@ import { join } from 'node:path';
 import { CatalogWriter } from '@cresus-safe/protocol';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { listNames } from './names.ts';
-import { type ScanNode, scanMandate } from './scan.ts';
+import { microsOf, type ScanNode, scanMandate } from './scan.ts';
 
 let root: string;
 beforeEach(() => {
@@ -167,5 +169,18 @@ describe('scanning a mandate', () => {
     const scan = scanMandate(root, { signal: stop.signal, list: slow });
     stop.abort();
     await expect(scan).rejects.toMatchObject({ kind: 'interrupted' });
+  });
+
+  it('sees the time of a restored file as the one that was restored', async () => {
+    const wrong: number[] = [];
+    for (let n = 0; n < 400; n++) {
+      const micros = 1_795_506_175_713_391 - n * 1_234_567_891;
+      put('f');
+      // as a restore sets it
+      utimesSync(join(root, 'f'), (micros + 0.25) / 1e6, (micros + 0.25) / 1e6);
+      if (microsOf(lstatSync(join(root, 'f'))) !== micros) wrong.push(micros);
+    }
+    expect(wrong).toEqual([]);
+    expect(microsOf({ mtimeMs: -5 })).toBe(0);
   });
 });

@@ -153,13 +153,21 @@ function isSameFolder(folder: string, before: Stats): boolean {
 }
 
 function nodeOf(absolute: string, path: string, stat: Stats): ScanNode {
-  const common = { path, mtime: Math.max(0, Math.round(stat.mtimeMs * 1000)), mode: stat.mode & PERMISSIONS };
+  const common = { path, mtime: microsOf(stat), mode: stat.mode & PERMISSIONS };
   if (stat.isFile()) return { type: 'file', ...common, stat: statOf(stat) };
   if (stat.isDirectory()) return { type: 'folder', ...common };
   if (!stat.isSymbolicLink()) return { type: 'problem', ...common, reason: 'special' };
   const target = linkTarget(absolute);
   if (target === undefined) return { type: 'problem', ...common, reason: 'invalid-link' };
   return { type: 'link', ...common, target };
+}
+
+/**
+ * The modification time in µs, 0 before 1970 (SPEC 11). Times come as doubles that are off by a quarter µs: what a restore
+ * set (a quarter past the µs) must be seen as that µs, or each restore would make its files look changed.
+ */
+export function microsOf({ mtimeMs }: Pick<Stats, 'mtimeMs'>): number {
+  return Math.max(0, Math.floor(mtimeMs * 1000 + 0.25));
 }
 
 /** The part of a stat that tells whether a file is still the same. */
