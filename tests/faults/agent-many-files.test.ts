@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { makeSmallFiles } from '../support/books.ts';
 import { differences } from '../support/compare.ts';
-import { MANDATE, Patient } from '../support/patient.ts';
+import { MANDATE, Patient, settle } from '../support/patient.ts';
 
 const MiB = 1024 * 1024;
 
@@ -27,6 +27,7 @@ describe('F-43 with a heap of 512 MB', () => {
     ftruncateSync(sparse, 256 * MiB);
     writeSync(sparse, 'fin', 177 * MiB);
     closeSync(sparse);
+    settle(patient.books);
 
     const small = patient.agent.with({ env: { NODE_OPTIONS: '--max-old-space-size=512' }, timeoutMs: 300_000 });
     const sent = await small.send(MANDATE);

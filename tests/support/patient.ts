@@ -124,7 +124,7 @@ export class Patient {
  * Sets times a quarter of a µs past a whole one where they are not near it. Node tells times as doubles, which are off by
  * an eighth of a µs today: of a time just below a whole µs the agent and a comparison in ns see two different ones.
  */
-function settle(folder: string): void {
+export function settle(folder: string): void {
   for (const path of ['', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })].map((name) =>
     join(folder, name),
   )) {
