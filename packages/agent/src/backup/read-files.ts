@@ -1,9 +1,9 @@
-import { lstatSync, type Stats } from 'node:fs';
+import { type BigIntStats, lstatSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { CONTENT_CLASS } from '@cresus-safe/protocol';
-import { PIECE_STATUS, type PieceStatus, sameStat } from '../compute/jobs.ts';
+import { PIECE_STATUS, type PieceStatus, sameStat, statOf } from '../compute/jobs.ts';
 import { AgentError } from '../errors.ts';
-import { microsOf, statOf } from '../mandate/scan.ts';
+import { microsOf } from '../mandate/scan.ts';
 import { type Books, type Entry, type FileEntry, resetEntry } from './entry.ts';
 
 const TRIES = 3;
@@ -70,11 +70,11 @@ function lookAgain(root: string, file: FileEntry, status: PieceStatus, isLast: b
   if (!now) giveUp('vanished');
   else if (status === PIECE_STATUS.unreadable) giveUp('unreadable');
   else if (!now.isFile() || isLast) giveUp('changed');
-  else resetEntry(file, statOf(now), microsOf(now), now.mode & 0o777);
+  else resetEntry(file, statOf(now), microsOf(now), Number(now.mode) & 0o777);
 }
 
-function statIfThere(path: string): Stats | undefined {
-  return lstatSync(path, { throwIfNoEntry: false });
+function statIfThere(path: string): BigIntStats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false, bigint: true });
 }
 
 function unstable(path: string): AgentError {

@@ -4,7 +4,7 @@ import { WHOLE_FILE_BYTES } from '@cresus-safe/protocol/formats';
 import { type Arena, blockPlace, FILE_RESULT_BYTES, MAX_BLOCK_CHUNKS } from './arena.ts';
 import type { Cut } from './cdc.ts';
 import { writeChunkIds } from './chunk-ids.ts';
-import { type BlockJob, PIECE_STATUS, type Piece, type PieceStatus, sameStat } from './jobs.ts';
+import { type BlockJob, PIECE_STATUS, type Piece, type PieceStatus, sameStat, statOf } from './jobs.ts';
 
 // Never through a link, never hanging on a pipe: what is at the path may have been swapped since the scan.
 const READ_ONLY = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
@@ -67,8 +67,8 @@ function readPiece(piece: Piece, into: Buffer): PieceStatus {
 
 /** The very file that the scan saw: inode and device too, so that no swapped folder leads elsewhere. */
 function isSame(file: number, piece: Piece): boolean {
-  const stat = fstatSync(file);
-  return stat.isFile() && sameStat(stat, piece.stat);
+  const stat = fstatSync(file, { bigint: true });
+  return stat.isFile() && sameStat(statOf(stat), piece.stat);
 }
 
 function statusOf(error: unknown): PieceStatus {

@@ -1,3 +1,4 @@
+import type { BigIntStats } from 'node:fs';
 import type {
   ChunkParams,
   Compression,
@@ -15,6 +16,17 @@ export interface FileStat {
   readonly size: number;
   readonly mtimeMs: number;
   readonly ctimeMs: number;
+}
+
+/** The part of a stat that tells whether a file is still the same. */
+export function statOf({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): FileStat {
+  return {
+    dev: Number(dev),
+    ino: Number(ino),
+    size: Number(size),
+    mtimeMs: Number(mtimeNs) / 1e6,
+    ctimeMs: Number(ctimeNs) / 1e6,
+  };
 }
 
 export function sameStat(a: FileStat, b: FileStat): boolean {

@@ -1,7 +1,7 @@
-import { lstatSync, readlinkSync, type Stats } from 'node:fs';
+import { type BigIntStats, lstatSync, readlinkSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { MAX_PATH_BYTES } from '@cresus-safe/protocol';
-import type { FileStat } from '../compute/jobs.ts';
+import { type FileStat, statOf } from '../compute/jobs.ts';
 import { AgentError } from '../errors.ts';
 import { crashPoint } from '../local/crash.ts';
 import { diskError } from '../local/files.ts';
@@ -58,10 +58,10 @@ export async function scanMandate(root: string, options: ScanOptions = {}): Prom
   return scanner.nodes;
 }
 
-function rootStat(root: string): Stats {
+function rootStat(root: string): BigIntStats {
   const params = { path: root };
   try {
-    const stat = lstatSync(root);
+    const stat = lstatSync(root, { bigint: true });
     if (stat.isDirectory()) return stat;
   } catch (error) {
     const typed = diskError(error, root);
@@ -87,11 +87,11 @@ class Scanner {
    * Adds what is in a folder, which was `before` when it was found. False: it is another one now (perhaps a link that
    * leads out of the mandate), and nothing of it was added.
    */
-  async visit(path: string, before: Stats): Promise<boolean> {
+  async visit(path: string, before: BigIntStats): Promise<boolean> {
     const folder = path === '' ? this.#root : `${this.#root}/${path}`;
     const prefix = path === '' ? '' : `${path}/`;
     const { names, refused } = (this.#options.list ?? listNames)(folder);
-    const children: { node: ScanNode; stat: Stats | undefined }[] = [];
+    const children: { node: ScanNode; stat: BigIntStats | undefined }[] = [];
     for (const name of names) {
       const child = this.#look(prefix + name, refused.get(name));
       if (child) children.push(child);
@@ -106,7 +106,7 @@ class Scanner {
     return true;
   }
 
-  async #enter(node: ScannedFolder, stat: Stats, at: number): Promise<void> {
+  async #enter(node: ScannedFolder, stat: BigIntStats, at: number): Promise<void> {
     try {
       if (await this.visit(node.path, stat)) return;
       this.#giveUp(node, at, 'changed');
@@ -123,13 +123,13 @@ class Scanner {
     this.nodes.push({ type: 'problem', path, mtime, mode, reason });
   }
 
-  #look(path: string, refused: string | undefined): { node: ScanNode; stat: Stats | undefined } | undefined {
+  #look(path: string, refused: string | undefined): { node: ScanNode; stat: BigIntStats | undefined } | undefined {
     const nowhere = { path, mtime: 0, mode: 0 };
     if (path.length * 3 > MAX_PATH_BYTES && Buffer.byteLength(path) > MAX_PATH_BYTES)
       throw Object.assign(new Error(`${path} is too long`), { code: 'ENAMETOOLONG' });
     if (refused) return { node: { type: 'problem', ...nowhere, reason: refused }, stat: undefined };
     try {
-      const stat = lstatSync(`${this.#root}/${path}`);
+      const stat = lstatSync(`${this.#root}/${path}`, { bigint: true });
       return { node: nodeOf(`${this.#root}/${path}`, path, stat), stat };
     } catch (error) {
       // gone since the folder was listed: it is simply not there
@@ -147,13 +147,13 @@ class Scanner {
   }
 }
 
-function isSameFolder(folder: string, before: Stats): boolean {
-  const now = lstatSync(folder);
+function isSameFolder(folder: string, before: BigIntStats): boolean {
+  const now = lstatSync(folder, { bigint: true });
   return now.isDirectory() && now.ino === before.ino && now.dev === before.dev;
 }
 
-function nodeOf(absolute: string, path: string, stat: Stats): ScanNode {
-  const common = { path, mtime: microsOf(stat), mode: stat.mode & PERMISSIONS };
+function nodeOf(absolute: string, path: string, stat: BigIntStats): ScanNode {
+  const common = { path, mtime: microsOf(stat), mode: Number(stat.mode) & PERMISSIONS };
   if (stat.isFile()) return { type: 'file', ...common, stat: statOf(stat) };
   if (stat.isDirectory()) return { type: 'folder', ...common };
   if (!stat.isSymbolicLink()) return { type: 'problem', ...common, reason: 'special' };
@@ -162,17 +162,9 @@ function nodeOf(absolute: string, path: string, stat: Stats): ScanNode {
   return { type: 'link', ...common, target };
 }
 
-/**
- * The modification time in µs, 0 before 1970 (SPEC 11). Times come as doubles that are off by a quarter µs: what a restore
- * set (a quarter past the µs) must be seen as that µs, or each restore would make its files look changed.
- */
-export function microsOf({ mtimeMs }: Pick<Stats, 'mtimeMs'>): number {
-  return Math.max(0, Math.floor(mtimeMs * 1000 + 0.25));
-}
-
-/** The part of a stat that tells whether a file is still the same. */
-export function statOf({ dev, ino, size, mtimeMs, ctimeMs }: Stats): FileStat {
-  return { dev, ino, size, mtimeMs, ctimeMs };
+/** The modification time in whole µs, 0 before 1970 (SPEC 11); from ns, since a double of ms is off by a quarter µs. */
+export function microsOf({ mtimeNs }: Pick<BigIntStats, 'mtimeNs'>): number {
+  return mtimeNs > 0n ? Number(mtimeNs / 1000n) : 0;
 }
 
 function linkTarget(path: string): string | undefined {

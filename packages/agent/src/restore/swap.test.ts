@@ -52,7 +52,7 @@ const table: [string, string, string | undefined, string[]][] = [
   ['swap-out', 'restitué', 'actuel', ['Boulangerie']],
   ['swap-in', 'restitué', 'actuel', []],
 ];
-test.each(table)('I4: killed at %s, the next start finds the mandate whole: %s', (point, now, aside, completed) => {
+test.each(table)('F-18, I4: killed at %s, the next start finds the mandate whole: %s', (point, now, aside, completed) => {
   killedAt(point);
   expect(recoverSwaps(intents)).toEqual(completed.map((name) => join(folder, name)));
   expect([content(intent.target), content(intent.aside)]).toEqual([now, aside]);
