@@ -28,10 +28,12 @@ describe('from a first computer to a second one', () => {
       mandate: 'Dupont SA',
       files,
       bytes,
-      newBytes: bytes,
       problems: [],
       unchanged: false,
     });
+    // a chunk or two may be found twice in the books, which ones depends on the vault's key
+    expect(monday.newBytes).toBeGreaterThan(bytes * 0.99);
+    expect(monday.newBytes).toBeLessThanOrEqual(bytes);
     expect(monday.sentBytes).toBeGreaterThan(bytes / 3);
     expect(monday.sentBytes).toBeLessThan(bytes);
     expect(monday.receipt).toMatchObject({ seq: monday.seq });
