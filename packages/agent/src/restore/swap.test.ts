@@ -52,14 +52,17 @@ const table: [string, string, string | undefined, string[]][] = [
   ['swap-out', 'restitué', 'actuel', ['Boulangerie']],
   ['swap-in', 'restitué', 'actuel', []],
 ];
-test.each(table)('F-18, I4: killed at %s, the next start finds the mandate whole: %s', (point, now, aside, completed) => {
-  killedAt(point);
-  expect(recoverSwaps(intents)).toEqual(completed.map((name) => join(folder, name)));
-  expect([content(intent.target), content(intent.aside)]).toEqual([now, aside]);
-  expect(readdirSync(intents).filter((name) => name.endsWith('.json'))).toEqual([]);
-  expect(existsSync(join(folder, '.cresus-safe-abc'))).toBe(now === 'actuel');
-  expect(recoverSwaps(intents)).toEqual([]);
-});
+test.each(table)(
+  'F-18, I4: killed at %s, the next start finds the mandate whole: %s',
+  (point, now, aside, completed) => {
+    killedAt(point);
+    expect(recoverSwaps(intents)).toEqual(completed.map((name) => join(folder, name)));
+    expect([content(intent.target), content(intent.aside)]).toEqual([now, aside]);
+    expect(readdirSync(intents).filter((name) => name.endsWith('.json'))).toEqual([]);
+    expect(existsSync(join(folder, '.cresus-safe-abc'))).toBe(now === 'actuel');
+    expect(recoverSwaps(intents)).toEqual([]);
+  },
+);
 
 test('a damaged or foreign intent touches nothing', () => {
   mkdirSync(intents);
