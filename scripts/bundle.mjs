@@ -26,6 +26,7 @@ await build({
   sourcemap: 'linked',
   sourcesContent: false,
   logLevel: 'warning',
+  alias: { 'string-width': path(new URL('help-width.mjs', import.meta.url)) },
   external: external.flatMap((name) => [name, `${name}/*`]),
 });
 // yargs looks for its locales three levels above the file it is in, and the agent for its version one level above
