@@ -8,6 +8,7 @@ const common = {
   // workspace packages resolve to their TypeScript source, so unit tests need no build
   testEnvironmentOptions: { customExportConditions: ['@cresus-safe/source', 'node', 'node-addons'] },
   extensionsToTreatAsEsm: ['.ts'],
+  modulePathIgnorePatterns: ['<rootDir>/packages/agent/dist/bundle/'], // has a package.json of the agent's name
   transform: { '\\.ts$': '<rootDir>/jest.strip-types.mjs' },
 };
 

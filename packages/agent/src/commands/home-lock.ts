@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { AgentError } from '../errors.ts';
 import { sweepTemporary } from '../local/files.ts';
 import { prepareHome } from '../local/home.ts';
 import { type Lock, takeLock } from '../local/lock.ts';
@@ -32,6 +33,19 @@ export async function lockHome(context: Context): Promise<Lock> {
     return lock;
   } catch (error) {
     lock.release();
+    throw error;
+  }
+}
+
+/**
+ * The lock, or undefined while another run holds it. Who only looks something up then goes on without: it reads what is
+ * whole on the disk (files are replaced whole, the history's records carry checksums) and writes nothing.
+ */
+export async function lockIfFree(context: Context): Promise<Lock | undefined> {
+  try {
+    return await lockHome(context);
+  } catch (error) {
+    if (error instanceof AgentError && error.kind === 'another-run') return undefined;
     throw error;
   }
 }

@@ -7,7 +7,7 @@ import { changeState, type KnownMandate } from '../local/state.ts';
 import type { Warning } from '../vault/history-state.ts';
 import type { HttpRemote } from '../vault/http-remote.ts';
 import type { Opener } from '../vault/unlock.ts';
-import type { Vault } from '../vault/vault.ts';
+import type { Vault, VaultOptions } from '../vault/vault.ts';
 import type { Context } from './context.ts';
 import { askSecret } from './secret-source.ts';
 
@@ -22,6 +22,8 @@ export interface Safe extends Connection {
   readonly vault: Vault;
   close(): void;
 }
+
+type Mode = NonNullable<VaultOptions['mode']>;
 
 /** @throws AgentError `usage` when this computer is not connected */
 export async function connectRemote(context: Context): Promise<Connection> {
@@ -47,13 +49,13 @@ export function warner({ texts, output }: Context): (warning: Warning) => void {
 
 /**
  * Opens the vault: remembered root, else the secret key. With mode 'read' a history that the server took back does not
- * stop what only reads.
+ * stop what only reads; 'look' is that for who does not hold the lock of the home, and writes nothing into it.
  * @throws AgentError as `unlock` and `openVault`
  */
-export async function openSafe(context: Context, mode: 'read' | 'write', opener?: Opener): Promise<Safe> {
+export async function openSafe(context: Context, mode: Mode, opener?: Opener): Promise<Safe> {
   const connection = await connectRemote(context);
   try {
-    const keys = await unlockKeys(context, connection, opener);
+    const keys = await unlockKeys(context, connection, opener, mode !== 'look');
     return await openWithKeys(context, connection, keys, mode);
   } catch (error) {
     connection.remote.close();
@@ -62,14 +64,19 @@ export async function openSafe(context: Context, mode: 'read' | 'write', opener?
 }
 
 /** The keys of the vault; at the first time on this computer this also proves to the server that they are held here. */
-export async function unlockKeys(context: Context, connection: Connection, opener?: Opener): Promise<VaultKeys> {
+export async function unlockKeys(
+  context: Context,
+  connection: Connection,
+  opener?: Opener,
+  keeps = true,
+): Promise<VaultKeys> {
   const { home } = context;
   const { config, remote } = connection;
   const { unlock } = await import('../vault/unlock.ts');
   const chosen = opener ?? (await chooseOpener(context));
-  const options = { dir: home.vault, remote, deviceId: config.deviceId, opener: chosen, warn: warner(context) };
+  const options = { dir: home.vault, remote, deviceId: config.deviceId, opener: chosen, warn: warner(context), keeps };
   const { keys } = await unlock(options);
-  if (config.vaultId === undefined) saveConfig(home, { ...config, vaultId: keys.vaultId });
+  if (keeps && config.vaultId === undefined) saveConfig(home, { ...config, vaultId: keys.vaultId });
   return keys;
 }
 
@@ -89,7 +96,7 @@ export async function openWithKeys(
   context: Context,
   connection: Connection,
   keys: VaultKeys,
-  mode: 'read' | 'write',
+  mode: Mode,
 ): Promise<Safe> {
   const { home, now } = context;
   const { config, remote } = connection;
@@ -104,7 +111,7 @@ export async function openWithKeys(
     warn: warner(context),
     mode,
   });
-  rememberKnown(context, vault);
+  if (mode !== 'look') rememberKnown(context, vault);
   const close = (): void => {
     remote.close();
     keys.wipe();

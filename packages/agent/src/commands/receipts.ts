@@ -16,7 +16,7 @@ import type { Outcome } from '../render/output.ts';
 import { momentText, sizeText, table, visible } from '../render/text.ts';
 import type { Step, Vault } from '../vault/vault.ts';
 import type { Context } from './context.ts';
-import { lockHome } from './home-lock.ts';
+import { lockIfFree } from './home-lock.ts';
 import { openSafe } from './open.ts';
 
 /** One line of an exported list: what was stored, and the server's signature that it was. */
@@ -37,8 +37,8 @@ const FORMAT = 'cresus-safe/receipts/1';
 /** Lists the receipts of the whole history, or exports them. @throws AgentError `usage` when the file exists */
 export async function receipts(context: Context, exportTo: string | undefined): Promise<Outcome> {
   const path = exportTo === undefined ? undefined : freeFile(exportTo);
-  using _lock = await lockHome(context);
-  const safe = await openSafe(context, 'read');
+  using lock = await lockIfFree(context);
+  const safe = await openSafe(context, lock === undefined ? 'look' : 'read');
   try {
     const { steps } = safe.vault.history.state;
     const json = { receipts: steps.map(receiptJson), headCode: safe.vault.history.state.code ?? null };

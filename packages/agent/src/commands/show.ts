@@ -3,7 +3,7 @@ import type { Outcome } from '../render/output.ts';
 import { brief, counted, momentText, sizeText, visible } from '../render/text.ts';
 import type { SnapshotInfo, Vault } from '../vault/vault.ts';
 import type { Context } from './context.ts';
-import { lockHome } from './home-lock.ts';
+import { lockIfFree } from './home-lock.ts';
 import { openSafe } from './open.ts';
 import { chooseSnapshot, snapshotJson } from './snapshots.ts';
 
@@ -11,8 +11,8 @@ type SnapshotRecord = Awaited<ReturnType<Vault['record']>>;
 
 /** Shows one snapshot: when, by which computer, its comment, modules and problems. @throws AgentError `not-found` */
 export async function show(context: Context, id: string): Promise<Outcome> {
-  using _lock = await lockHome(context);
-  const safe = await openSafe(context, 'read');
+  using lock = await lockIfFree(context);
+  const safe = await openSafe(context, lock === undefined ? 'look' : 'read');
   try {
     if (id.toLowerCase() === 'latest') throw unknown(id);
     const snapshot = chooseSnapshot(safe.vault.snapshots(), id, '');

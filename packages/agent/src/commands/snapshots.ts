@@ -4,13 +4,13 @@ import type { Outcome } from '../render/output.ts';
 import { brief, counted, momentText, sizeText, table, visible } from '../render/text.ts';
 import type { SnapshotInfo, Vault } from '../vault/vault.ts';
 import type { Context } from './context.ts';
-import { lockHome } from './home-lock.ts';
+import { lockIfFree } from './home-lock.ts';
 import { openSafe } from './open.ts';
 
 /** Lists the snapshots of a mandate of this computer, or of one that exists only in the Safe; newest first. */
 export async function snapshots(context: Context, name: string): Promise<Outcome> {
-  using _lock = await lockHome(context);
-  const safe = await openSafe(context, 'read');
+  using lock = await lockIfFree(context);
+  const safe = await openSafe(context, lock === undefined ? 'look' : 'read');
   try {
     const list = snapshotsOf(context, safe.vault, name).toReversed();
     return {

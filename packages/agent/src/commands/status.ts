@@ -3,7 +3,6 @@ import { parseHeader } from '@cresus-safe/protocol';
 import { AgentError, toAgentError } from '../errors.ts';
 import { type Config, findConfig, readToken } from '../local/config.ts';
 import { recallRoot } from '../local/keyring.ts';
-import type { Lock } from '../local/lock.ts';
 import { changeState, loadState, type State } from '../local/state.ts';
 import { loadMandates, type Mandate } from '../mandate/mandates.ts';
 import { explain, type Outcome } from '../render/output.ts';
@@ -12,7 +11,7 @@ import { readPin } from '../vault/pin.ts';
 import type { Account } from '../vault/remote.ts';
 import { cached } from '../vault/unlock.ts';
 import type { Context } from './context.ts';
-import { lockHome } from './home-lock.ts';
+import { lockIfFree } from './home-lock.ts';
 import { mandateJson, mandateLines } from './mandate-list.ts';
 import { accountWarnings, localWarnings, type StatusWarning } from './status-warnings.ts';
 
@@ -35,6 +34,7 @@ export async function status(context: Context): Promise<Outcome> {
       lines: [texts('status.not-connected'), texts.find('hint.not-connected') ?? ''],
     };
   const warnings: StatusWarning[] = [];
+  // while another run holds the lock, the status tells what is known and leaves the vault to that run
   using lock = await lockIfFree(context);
   const account = await askServer(context, warnings, lock !== undefined);
   if (lock) await lookInside(context, account, warnings);
@@ -51,16 +51,6 @@ export async function status(context: Context): Promise<Outcome> {
     }),
   );
   return outcome(context, { config, mandates, state, account, warnings });
-}
-
-/** While another run holds the lock, the status tells what is known and leaves the vault to that run. */
-async function lockIfFree(context: Context): Promise<Lock | undefined> {
-  try {
-    return await lockHome(context);
-  } catch (error) {
-    if (error instanceof AgentError && error.kind === 'another-run') return undefined;
-    throw error;
-  }
 }
 
 async function askServer(context: Context, warnings: StatusWarning[], mayNote: boolean): Promise<Account | undefined> {

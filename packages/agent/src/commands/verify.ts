@@ -5,7 +5,7 @@ import { counted, sizeText } from '../render/text.ts';
 import type { Vault } from '../vault/vault.ts';
 import type { VerifyProblem, VerifyResult } from '../verify/verify.ts';
 import type { Context } from './context.ts';
-import { lockHome } from './home-lock.ts';
+import { lockIfFree } from './home-lock.ts';
 import { openSafe } from './open.ts';
 import { snapshotsOf } from './snapshots.ts';
 
@@ -22,8 +22,8 @@ export interface VerifyArgs {
  */
 export async function verify(context: Context, args: VerifyArgs): Promise<Outcome> {
   const sample = args.full ? 100 : percent(args.sample);
-  using _lock = await lockHome(context);
-  const safe = await openSafe(context, 'read');
+  using lock = await lockIfFree(context);
+  const safe = await openSafe(context, lock === undefined ? 'look' : 'read');
   try {
     const result = await run(context, safe.vault, args.name, sample);
     const { verifyExitCode } = await import('../verify/verify.ts');

@@ -18,8 +18,11 @@ export interface LoadedLog {
   readonly dropped: number;
 }
 
-/** Reads the log and cuts a torn end off. A file that is no log at all counts as empty, with everything dropped. */
-export function loadLog(path: string): LoadedLog {
+/**
+ * Reads the log and cuts a torn end off. A file that is no log at all counts as empty, with everything dropped.
+ * @param repair false for who does not hold the lock: what looks torn may be what another run is just writing
+ */
+export function loadLog(path: string, repair = true): LoadedLog {
   const bytes = readIfThere(path);
   if (bytes === undefined) return { frames: [], dropped: 0 };
   const frames: RawFrame[] = [];
@@ -32,7 +35,7 @@ export function loadLog(path: string): LoadedLog {
     end = next;
   }
   const dropped = bytes.length - end;
-  if (dropped > 0) truncate(path, end);
+  if (repair && dropped > 0) truncate(path, end);
   return { frames, dropped };
 }
 

@@ -148,6 +148,28 @@ describe('history', () => {
     expect(evidence.shown.entry).not.toBe(evidence.held.entry);
   });
 
+  test('who looks beside another run keeps nothing: not what is new, not what is torn, not what the server took back', async () => {
+    const { server, a } = await scene(1);
+    const b = computer(server, 'b');
+    await appendSnapshot(await b.join(), 'autre poste');
+    const log = join(a.dir, 'history.log');
+    appendFileSync(log, Buffer.alloc(9)); // as the run that holds the lock writes it, half written
+    const held = readFileSync(log);
+    const looking = await a.open('look');
+    expect(looking.snapshots()).toHaveLength(2);
+    expect(() => looking.append('plan')).toThrow(expect.objectContaining({ kind: 'unexpected' }));
+    expect(readFileSync(log).equals(held)).toBe(true);
+    expect(a.codes).not.toContain('history-repaired');
+    await a.open();
+    const known = readFileSync(log);
+    expect(known.equals(held)).toBe(false);
+    server.rollBackTo(2);
+    server.mutations.heal = () => 'ignore';
+    const broken = await a.open('look');
+    expect([broken.broken?.kind, broken.snapshots().length]).toEqual(['rollback', 2]);
+    expect(readFileSync(log).equals(known)).toBe(true);
+  });
+
   test('R-07: an accepted rollback is adopted by the other computer with one warning', async () => {
     const { server, a } = await scene(1);
     const b = computer(server, 'b');

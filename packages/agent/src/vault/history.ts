@@ -14,10 +14,11 @@ const LOCK_DAYS = 30;
  * and what is in is never taken out, except by an override that the vault key signed (`replace`).
  */
 export class History {
-  readonly #path: string;
+  /** Undefined: nothing is kept, the log belongs to another run. */
+  readonly #path: string | undefined;
   #state: HistoryState;
 
-  private constructor(path: string, state: HistoryState) {
+  private constructor(path: string | undefined, state: HistoryState) {
     this.#path = path;
     this.#state = state;
   }
@@ -25,20 +26,20 @@ export class History {
   /**
    * Reads what this computer holds. Signatures were checked before they were written; the chain is checked again, and
    * what no longer follows is dropped like a torn end, to be asked from the server again.
+   * @param keeps false for who looks beside a run that holds the lock: the log is read as far as it holds together and
+   *   never written; what the server shows beyond it lives in memory only
    */
-  static load(dir: string, trust: Trust, warn: (warning: Warning) => void): History {
+  static load(dir: string, trust: Trust, warn: (warning: Warning) => void, keeps = true): History {
     const path = join(dir, 'history.log');
-    const { frames, dropped } = loadLog(path);
+    const { frames, dropped } = loadLog(path, keeps);
     const state = new HistoryState();
     try {
       for (const frame of frames) state.apply(verifyStep(state, frame, trust, false));
     } catch {
       // the log is rebuilt below from the part that holds together
-      rewriteLog(
-        path,
-        state.steps.map(({ raw }) => raw),
-      );
+      if (keeps) rewriteLog(path, rawFrames(state));
     }
+    if (!keeps) return new History(undefined, state);
     const lost = frames.length - state.seq;
     if (lost > 0 || dropped > 0) warn({ code: 'history-repaired', params: { entries: state.seq } });
     return new History(path, state);
@@ -65,19 +66,17 @@ export class History {
 
   /** Keeps steps that were verified, one after the other, as the next ones; durable before they count. */
   keep(steps: readonly Step[]): void {
-    appendLog(
-      this.#path,
-      steps.map(({ raw }) => raw),
-    );
+    if (this.#path !== undefined)
+      appendLog(
+        this.#path,
+        steps.map(({ raw }) => raw),
+      );
     for (const step of steps) this.#state.apply(step);
   }
 
   /** Puts another verified history in place of this one. */
   replace(state: HistoryState): void {
-    rewriteLog(
-      this.#path,
-      state.steps.map(({ raw }) => raw),
-    );
+    if (this.#path !== undefined) rewriteLog(this.#path, rawFrames(state));
     this.#state = state;
   }
 
@@ -105,4 +104,8 @@ export class History {
     );
     return !kept.has(id);
   }
+}
+
+function rawFrames({ steps }: HistoryState): RawFrame[] {
+  return steps.map(({ raw }) => raw);
 }

@@ -29,6 +29,8 @@ export interface UnlockOptions {
   readonly deviceId: DeviceId;
   readonly opener: Opener;
   readonly warn: (warning: Warning) => void;
+  /** False beside a run that holds the lock: header and pin are compared and left as they are. Default true. */
+  readonly keeps?: boolean;
 }
 
 export interface Unlocked {
@@ -55,7 +57,7 @@ export async function unlock(options: UnlockOptions): Promise<Unlocked> {
     const keys = await open(header, shown.share, options.opener, pin);
     verifyHeader(header);
     await prove(options, keys, shown, pin);
-    remember(dir, header, shown.share, pin, remote !== undefined);
+    if (options.keeps !== false) remember(dir, header, shown.share, pin, remote !== undefined);
     return { keys, header };
   } catch (error) {
     throw toAgentError(error);

@@ -19,7 +19,7 @@ import type { MemoryServer } from './memory-remote.ts';
 import type { Remote } from './remote.ts';
 import { createVault } from './slots.ts';
 import { unlock } from './unlock.ts';
-import { openVault, type Vault } from './vault.ts';
+import { openVault, type Vault, type VaultOptions } from './vault.ts';
 
 /** Argon2id at the floor that readers accept: tests derive often. */
 export const CHEAP_KDF: KdfParams = { m: 65_536, t: 3, p: 1 };
@@ -57,7 +57,7 @@ export class Computer {
     return keys;
   }
 
-  async open(mode: 'read' | 'write' = 'write'): Promise<Vault> {
+  async open(mode: VaultOptions['mode'] = 'write'): Promise<Vault> {
     return openVault({ ...this.#options(), keys: await this.unlock(), mode });
   }
 

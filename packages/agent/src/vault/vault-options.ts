@@ -23,8 +23,11 @@ export interface VaultOptions {
   readonly now: () => number;
   readonly warn: (warning: Warning) => void;
   readonly random?: (n: number) => Uint8Array;
-  /** 'read': a broken history does not stop what only reads; writing then throws `Vault.broken`. Default 'write'. */
-  readonly mode?: 'read' | 'write';
+  /**
+   * 'read': a broken history does not stop what only reads; writing then throws `Vault.broken`. 'look': the same beside a
+   * run that holds the lock of the home; nothing is written on this computer, nothing can be appended. Default 'write'.
+   */
+  readonly mode?: 'look' | 'read' | 'write';
 }
 
 /** A snapshot as lists show it. Times are ms since 1970; `createdAt` is the device's clock, `receivedAt` the server's. */

@@ -43,14 +43,14 @@ export type { SnapshotInfo, VaultOptions } from './vault-options.ts';
 
 /**
  * Syncs with the server, verifies what it shows and opens the vault.
- * @throws AgentError `rollback`, `fork`, `omission`, `integrity`, `wrong-server`; with mode 'read' and a history of our own
+ * @throws AgentError `rollback`, `fork`, `omission`, `integrity`, `wrong-server`; with mode 'read' or 'look' and a history of our own
  *   the first four are kept in `Vault.broken` instead
  */
 export async function openVault(options: VaultOptions): Promise<Vault> {
   ensureFolder(options.dir);
   const { pin } = readPin(options.dir);
   const trust = { vaultId: options.keys.vaultId, ...adoptedKeys(options.server, pin) };
-  const history = History.load(options.dir, trust, options.warn);
+  const history = History.load(options.dir, trust, options.warn, options.mode !== 'look');
   const vault = new Vault(options, trust, history);
   try {
     await vault.sync();
@@ -58,7 +58,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   } catch (error) {
     const broken = toAgentError(error);
     const readable = ['rollback', 'fork', 'omission', 'integrity'].includes(broken.kind) && history.seq > 0;
-    if (options.mode !== 'read' || !readable) throw broken;
+    if ((options.mode ?? 'write') === 'write' || !readable) throw broken;
     vault.broken = broken;
     options.warn({ code: 'history-broken', params: { kind: broken.kind } });
   }
@@ -82,6 +82,8 @@ export class Vault {
   broken: AgentError | undefined;
   readonly requests: OwnRequests;
   readonly #server: VaultOptions['server'];
+  /** Of mode 'look': the pin as it was before anything was asked, since another run may change it meanwhile. */
+  readonly #looking: { readonly pin: Pin | undefined } | undefined;
   readonly #mandates = new Map<MandateId, MandateKeys>();
   #trust: Trust;
 
@@ -96,6 +98,7 @@ export class Vault {
     this.random = options.random ?? systemRandom;
     this.requests = new OwnRequests(options.dir);
     this.#server = options.server;
+    this.#looking = options.mode === 'look' ? readPin(options.dir) : undefined;
     this.#trust = trust;
   }
 
@@ -104,7 +107,7 @@ export class Vault {
   }
 
   get pin(): Pin | undefined {
-    return readPin(this.dir).pin;
+    return (this.#looking ?? readPin(this.dir)).pin;
   }
 
   /** Takes over what the server shows beyond the held history, after verifying it. @throws as `openVault` */
@@ -121,7 +124,7 @@ export class Vault {
     return withAdoption(this.remote, this.#server, this.#trust, act, (trust) => {
       this.#trust = trust;
       const { pin } = this;
-      if (pin !== undefined) writePin(this.dir, { ...pin, receiptKeys: [...trust.receiptKeys] });
+      if (pin !== undefined) this.#keepPin({ ...pin, receiptKeys: [...trust.receiptKeys] });
     });
   }
 
@@ -143,7 +146,7 @@ export class Vault {
   /** From now on what the pin says is held against the server: its history belongs to it. */
   confirm(): void {
     const { pin } = this;
-    if (pin?.confirmed === false) writePin(this.dir, { ...pin, confirmed: true });
+    if (pin?.confirmed === false) this.#keepPin({ ...pin, confirmed: true });
   }
 
   /** The computer that made the vault needs no anchor, also when it was killed before it could note that. */
@@ -155,7 +158,11 @@ export class Vault {
   setAnchored(how: AnchorHow, seq: number): void {
     const { pin } = this;
     if (pin === undefined) throw new AgentError('unexpected', 'no pin to anchor');
-    writePin(this.dir, { ...pin, anchored: { how, seq } });
+    this.#keepPin({ ...pin, anchored: { how, seq } });
+  }
+
+  #keepPin(pin: Pin): void {
+    if (this.#looking === undefined) writePin(this.dir, pin);
   }
 
   /** Snapshots that are not forgotten, oldest first, their summaries opened. */
@@ -183,7 +190,7 @@ export class Vault {
     const sealed = held ?? (await this.#fetchRecord(id));
     try {
       const record = openRecord(this.mandate(mandateId), sealed);
-      if (held === undefined) this.requests.keepRecord(id, sealed);
+      if (held === undefined && this.#looking === undefined) this.requests.keepRecord(id, sealed);
       return record;
     } catch (error) {
       throw toAgentError(error);
@@ -226,8 +233,9 @@ export class Vault {
   }
 
   /** Makes the next send store again what these packs held: the server lost or damaged them. */
-  giveUpPacks(ref: MandateRef, ids: readonly PackId[]): Promise<void> {
-    return dropPacks(this.mandateDir(ref), this.keys.cacheKey(), ref, ids);
+  async giveUpPacks(ref: MandateRef, ids: readonly PackId[]): Promise<void> {
+    if (this.#looking === undefined) await dropPacks(this.mandateDir(ref), this.keys.cacheKey(), ref, ids);
+    else this.warn({ code: 'repair-later' });
   }
 
   /** Folder of a mandate's caches; what is in it may be deleted at any time. */
@@ -241,6 +249,7 @@ export class Vault {
    * @throws MissingPacks, AgentError `acceptance-missing` without an anchor, `rollback`, `fork`, … when broken
    */
   append(kind: Entry['kind'], parts: AppendParts = {}): Promise<Appended> {
+    if (this.#looking !== undefined) throw new AgentError('unexpected', 'this run only looks');
     if (this.broken !== undefined) throw this.broken;
     if (this.history.seq > 0 && this.anchorNeeded)
       throw new AgentError('acceptance-missing', 'this computer has no anchor yet', {

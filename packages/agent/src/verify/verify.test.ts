@@ -60,6 +60,16 @@ test('MS-25: a pack that was acknowledged and thrown away is reported, and the n
   expect(server.packs.size).toBe(1);
 });
 
+test('beside another run a pack that is gone is reported, and its index left to that run', async () => {
+  await send();
+  server.packs.clear();
+  const looking = await computer.open('look');
+  expect((await verifyVault({ vault: looking })).problems).toMatchObject([{ code: 'pack-missing' }]);
+  expect(computer.codes).toContain('repair-later');
+  expect(server.packs.size).toBe(0);
+  expect(() => looking.append('plan')).toThrow(expect.objectContaining({ kind: 'unexpected' }));
+});
+
 test('damaged packs and records are told apart from missing ones', async () => {
   const { id } = await send();
   server.mutations.getPack = (_, honest) => honest.fill(7, 500, 501);

@@ -268,6 +268,8 @@ export const de: Locale = {
     'snapshot-unknown': 'Schritt {{seq}} spricht von einer unbekannten Sicherung: nicht beachtet.',
     'summary-damaged': 'Schritt {{seq}} ist unlesbar: {{reason}}',
     'file-cache-rebuilt': 'Das Gedächtnis der unveränderten Dateien war beschädigt: alle werden neu gelesen.',
+    'repair-later':
+      'Was fehlt, kann nicht vermerkt werden, während eine andere Arbeit des Agenten läuft: Prüfen Sie danach noch einmal, dann legt die nächste Sendung es neu ab.',
     'packs-sent-again': 'Der Server hatte {{packs}} Pakete von «{{mandate}}» verloren: sie werden neu gesendet.',
     'newer-on-disk':
       'Das Mandat auf dem Datenträger ist neuer als die Sicherung vom {{snapshot}}: seither geänderte Dateien: {{count}}.',

@@ -258,6 +258,8 @@ export const en: Locale = {
     'snapshot-unknown': 'Step {{seq}} speaks of an unknown snapshot: ignored.',
     'summary-damaged': 'Step {{seq}} is unreadable: {{reason}}',
     'file-cache-rebuilt': 'The memory of unchanged files was damaged: all are read again.',
+    'repair-later':
+      'What is missing cannot be noted while another run of the agent is active: verify again afterwards, and the next send stores it anew.',
     'packs-sent-again': 'The server had lost {{packs}} packs of "{{mandate}}": they are sent again.',
     'newer-on-disk': 'The mandate on disk is newer than the snapshot of {{snapshot}}: files modified since: {{count}}.',
   },

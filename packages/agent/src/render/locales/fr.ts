@@ -259,6 +259,8 @@ export const fr = {
     'snapshot-unknown': "L'étape {{seq}} parle d'une sauvegarde inconnue : ignoré.",
     'summary-damaged': "L'étape {{seq}} est illisible : {{reason}}",
     'file-cache-rebuilt': 'La mémoire des fichiers inchangés était abîmée : tous sont relus.',
+    'repair-later':
+      "Ce qui manque ne peut pas être noté pendant qu'un autre travail de l'agent est en cours : relancez la vérification ensuite, et le prochain envoi le redéposera.",
     'packs-sent-again': 'Le serveur avait perdu {{packs}} paquets de « {{mandate}} » : ils sont envoyés à nouveau.',
     'newer-on-disk':
       'Le mandat sur le disque est plus récent que la sauvegarde du {{snapshot}} : fichiers modifiés depuis : {{count}}.',

@@ -265,6 +265,8 @@ export const it: Locale = {
     'snapshot-unknown': 'La tappa {{seq}} parla di un salvataggio sconosciuto: ignorato.',
     'summary-damaged': 'La tappa {{seq}} è illeggibile: {{reason}}',
     'file-cache-rebuilt': 'La memoria dei file invariati era danneggiata: tutti sono riletti.',
+    'repair-later':
+      "Ciò che manca non può essere annotato mentre un altro lavoro dell'agente è in corso: ripeta la verifica in seguito e il prossimo invio lo depositerà di nuovo.",
     'packs-sent-again': 'Il server aveva perso {{packs}} pacchetti di «{{mandate}}»: sono inviati di nuovo.',
     'newer-on-disk':
       'Il mandato sul disco è più recente del salvataggio del {{snapshot}}: file modificati da allora: {{count}}.',
