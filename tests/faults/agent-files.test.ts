@@ -72,17 +72,20 @@ describe('F-27 files that do not hold still while the real agent reads them', ()
 });
 
 describe('F-44 faulty memory', () => {
-  it.each(['compress', 'encrypt'])('F-44 a bit that flips after %s: found before anything is sent', async (step) => {
-    patient.work();
-    writeFileSync(join(patient.books, 'texte.txt'), `${step} `.repeat(20_000)); // compresses
-    const before = packs();
-    const faulty = patient.agent.with({ env: { NODE_OPTIONS: preload('flip.mjs'), TEST_FLIP: step } });
-    const refusal = await faulty.refused(['send', MANDATE]);
-    expect(refusal).toMatchObject({ exitCode: 10, error: { code: 'integrity' } });
-    expect(packs()).toEqual(before);
-    await patient.converges();
-    await patient.holds('all');
-  });
+  it.each(['hash', 'compress', 'encrypt', 'pack'])(
+    'F-44 a bit that flips after %s: found before anything is sent',
+    async (step) => {
+      patient.work();
+      writeFileSync(join(patient.books, 'texte.txt'), `${step} `.repeat(20_000)); // compresses
+      const before = packs();
+      const faulty = patient.agent.with({ env: { NODE_OPTIONS: preload('flip.mjs'), TEST_FLIP: step } });
+      const refusal = await faulty.refused(['send', MANDATE]);
+      expect(refusal).toMatchObject({ exitCode: 10, error: { code: 'integrity' } });
+      expect(packs()).toEqual(before);
+      await patient.converges();
+      await patient.holds('all');
+    },
+  );
 });
 
 describe('F-45 something goes wrong where nobody waits for it', () => {

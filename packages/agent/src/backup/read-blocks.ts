@@ -90,7 +90,8 @@ export class BlockReader {
       else if (!this.#unread.has(file)) {
         const lengths = arena.u32(place.lengths + chunk * 4, count);
         const ids = arena.u32(place.ids + chunk * 16, count * 4);
-        await this.#writer.add(file.contentClass, { data, lengths, ids }, file.extents);
+        const checks = arena.u32(place.checks + chunk * 4, count);
+        await this.#writer.add(file.contentClass, { data, lengths, ids, checks }, file.extents);
         if (piece.length === piece.stat.size) file.sha256 = asHash(arena.bytes(result + 8, 32));
         else this.#hashPiece(file, piece, arena.bytes(data, piece.length));
         this.#onBytes(piece.length, piece.offset + piece.length === file.stat.size ? 1 : 0);

@@ -24,7 +24,8 @@ const SEGMENT_ROOM = SEGMENT_BYTES + 64;
 const BLOCK_AT = PAGE;
 const LENGTHS_AT = BLOCK_GUARD + PIECE_BYTES;
 const IDS_AT = LENGTHS_AT + MAX_BLOCK_CHUNKS * 4;
-const FILES_AT = IDS_AT + MAX_BLOCK_CHUNKS * 16;
+const CHECKS_AT = IDS_AT + MAX_BLOCK_CHUNKS * 16;
+const FILES_AT = CHECKS_AT + MAX_BLOCK_CHUNKS * 4;
 const BLOCK_STRIDE = FILES_AT + MAX_BLOCK_FILES * FILE_RESULT_BYTES;
 const SEGMENT_AT = BLOCK_AT + BLOCKS * BLOCK_STRIDE;
 const PACK_AT = Math.ceil((SEGMENT_AT + SEGMENTS * SEGMENT_ROOM * 2) / PAGE) * PAGE;
@@ -35,12 +36,20 @@ export interface BlockPlace {
   readonly data: number;
   readonly lengths: number;
   readonly ids: number;
+  /** CRC-32 of each chunk, taken before anything else looked at its bytes. */
+  readonly checks: number;
   readonly files: number;
 }
 
 export function blockPlace(slot: number): BlockPlace {
   const at = BLOCK_AT + slot * BLOCK_STRIDE;
-  return { data: at + BLOCK_GUARD, lengths: at + LENGTHS_AT, ids: at + IDS_AT, files: at + FILES_AT };
+  return {
+    data: at + BLOCK_GUARD,
+    lengths: at + LENGTHS_AT,
+    ids: at + IDS_AT,
+    checks: at + CHECKS_AT,
+    files: at + FILES_AT,
+  };
 }
 
 /** Address of the plain bytes of a segment slot. */

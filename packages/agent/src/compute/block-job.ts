@@ -21,7 +21,8 @@ export function runBlock(arena: Arena, cut: Cut, key: KeyObject, job: BlockJob):
     if (status === PIECE_STATUS.ok) {
       count = cutPiece(arena, cut, job, piece, { data, lengths: place.lengths + chunks * 4 });
       const lengths = arena.u32(place.lengths + chunks * 4, count);
-      writeChunkIds(arena, key, job.contentClass, { data, lengths, ids: place.ids + chunks * 16 });
+      const [ids, checks] = [place.ids + chunks * 16, place.checks + chunks * 4];
+      writeChunkIds(arena, key, job.contentClass, { data, lengths, ids, checks });
     }
     const result = place.files + i * FILE_RESULT_BYTES;
     arena.u32(result, 2).set([status, count]);

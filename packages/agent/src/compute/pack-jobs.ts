@@ -1,5 +1,6 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
 import {
   freeTemporary,
   MAX_SEGMENT_BYTES,
@@ -7,6 +8,7 @@ import {
   type OpenedPack,
   openPack,
   openSegment,
+  PACK_HEADER_BYTES,
   type PackId,
   type PackKeys,
   ProtocolError,
@@ -14,7 +16,7 @@ import {
   sealSegment,
 } from '@cresus-safe/protocol/formats';
 import { type Arena, blockPlace } from './arena.ts';
-import { writeChunkIds } from './chunk-ids.ts';
+import { checksOf, writeChunkIds } from './chunk-ids.ts';
 import type {
   HashFileJob,
   HashJob,
@@ -26,15 +28,17 @@ import type {
   UnpackWrite,
 } from './jobs.ts';
 
-/** Seals a segment and opens it again: what does not come back equal does not count (F-44). */
+/** Seals a segment and opens it again: what does not come back as it was read does not count (F-44). */
 export function runSeal(arena: Arena, job: SealJob): SealResult {
   const plain = arena.segmentPlain(job.slot).subarray(0, job.plainLength);
   const { compression, sealed } = sealSegment(job.key, job.ordinal, plain, arena.segmentSealed(job.slot));
+  const check = crc32(sealed);
   const reopened = openSegment(job.key, job.ordinal, sealed, { compression, plainLength: job.plainLength }, scratch);
-  const equal = Buffer.compare(reopened, plain) === 0;
+  const checks = checksOf(reopened, { data: 0, lengths: job.chunkLengths });
+  const equal = Buffer.compare(reopened, plain) === 0 && checks.every((check, i) => check === job.checks[i]);
   giveBack(reopened);
-  if (!equal) throw new ProtocolError('integrity', `segment ${job.ordinal} differs after sealing: faulty memory?`);
-  return { compression, sealedLength: sealed.length };
+  if (!equal) throw new ProtocolError('integrity', `segment ${job.ordinal} is not what was read: faulty memory?`);
+  return { compression, sealedLength: sealed.length, check };
 }
 
 // payloads pass through here, one at a time in each thread
@@ -44,9 +48,12 @@ function giveBack(plain: Uint8Array): void {
   if (plain.buffer !== scratch.buffer) freeTemporary(plain);
 }
 
-/** Names a finished pack and reads its header, footer and index back. */
+/** Names a finished pack, whose segments waited in memory for its end, and reads its header, footer and index back. */
 export function runHash(arena: Arena, job: HashJob): PackId {
   const pack = arena.pack(job.slot).subarray(0, job.length);
+  const checks = checksOf(pack, { data: PACK_HEADER_BYTES, lengths: job.sealedLengths });
+  if (!checks.every((check, i) => check === job.checks[i]))
+    throw new ProtocolError('integrity', 'the pack is not what was sealed: faulty memory?');
   const packId = packIdOf(pack);
   openPack(pack, packId, keysOf(job), { nameChecked: true });
   return packId;

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { asMandateRef, chunkId, chunkParams, cutFile, openPack, PackSealer, PIECE_BYTES } from '@cresus-safe/protocol';
 import { afterAll, afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { blockPlace, FILE_RESULT_BYTES } from './arena.ts';
@@ -95,8 +96,25 @@ describe('the pool', () => {
     const plain = randomBytes(700_000);
     const slot = await pool.segments.take();
     plain.copy(pool.arena.segmentPlain(slot));
-    const result = await pool.run({ type: 'seal', slot, ordinal: 0, plainLength: plain.length, key: packKey });
-    expect(result).toEqual({ compression: 0, sealedLength: plain.length + 16 });
+    const [chunkLengths, checks] = [
+      Uint32Array.of(300_000, 400_000),
+      Uint32Array.of(0, crc32(plain.subarray(300_000))),
+    ];
+    checks[0] = crc32(plain.subarray(0, 300_000));
+    const job = {
+      type: 'seal',
+      slot,
+      ordinal: 0,
+      plainLength: plain.length,
+      chunkLengths,
+      checks,
+      key: packKey,
+    } as const;
+    const result = await pool.run(job);
+    const sealed = pool.arena.segmentSealed(slot).subarray(0, plain.length + 16);
+    expect(result).toEqual({ compression: 0, sealedLength: sealed.length, check: crc32(sealed) });
+    pool.arena.segmentPlain(slot).writeUInt8(plain.readUInt8(299_999) ^ 1, 299_999); // F-44: since it was read
+    await expect(pool.run(job)).rejects.toMatchObject({ kind: 'integrity' });
     pool.segments.release(slot);
   });
 

@@ -31,8 +31,9 @@ export async function writeCatalog(
   const flush = async (): Promise<void> => {
     const count = pool.cut(place.data, filled, paramsOfClass(0), place.lengths);
     const lengths = pool.arena.u32(place.lengths, count);
-    writeChunkIds(pool.arena, pool.chunkIdKey, CONTENT_CLASS.catalog, { data: place.data, lengths, ids: place.ids });
-    await add({ data: place.data, lengths, ids: pool.arena.u32(place.ids, count * 4) }, extents);
+    writeChunkIds(pool.arena, pool.chunkIdKey, CONTENT_CLASS.catalog, { ...place, lengths });
+    const [ids, checks] = [pool.arena.u32(place.ids, count * 4), pool.arena.u32(place.checks, count)];
+    await add({ data: place.data, lengths, ids, checks }, extents);
     filled = 0;
   };
   try {

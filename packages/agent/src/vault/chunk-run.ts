@@ -4,4 +4,6 @@ export interface ChunkRun {
   readonly lengths: Uint32Array;
   /** Four words per chunk. */
   readonly ids: Uint32Array;
+  /** Their checksums when they were read. */
+  readonly checks: Uint32Array;
 }

@@ -30,6 +30,7 @@ export interface OpenSegment {
   readonly address: number;
   length: number;
   readonly chunkLengths: number[];
+  readonly checks: number[];
 }
 
 /**
@@ -44,6 +45,7 @@ export class PackBuilder {
   readonly #pool: Pool;
   readonly #packKey: Uint8Array;
   readonly #entries: SegmentEntry[] = [];
+  readonly #checks: number[] = [];
   #opened = 0;
   #used = PACK_HEADER_BYTES;
   #underWay = 0;
@@ -73,7 +75,7 @@ export class PackBuilder {
   async open(contentClass: ContentClass): Promise<OpenSegment> {
     const ordinal = this.#opened++;
     const slot = await this.#pool.segments.take();
-    return { slot, ordinal, contentClass, address: segmentAddress(slot), length: 0, chunkLengths: [] };
+    return { slot, ordinal, contentClass, address: segmentAddress(slot), length: 0, chunkLengths: [], checks: [] };
   }
 
   /** Hands a segment to the workers; it is appended when it and those before it are sealed. */
@@ -81,17 +83,21 @@ export class PackBuilder {
     const bound = sealedBound(segment.length);
     this.#underWay += bound;
     const { slot, ordinal, length: plainLength } = segment;
-    const sealing = this.#pool.run({ type: 'seal', slot, ordinal, plainLength, key: this.start.key });
+    const chunkLengths = Uint32Array.from(segment.chunkLengths);
+    const checks = Uint32Array.from(segment.checks);
+    const { key } = this.start;
+    const sealing = this.#pool.run({ type: 'seal', slot, ordinal, plainLength, chunkLengths, checks, key });
     // failures surface where the pack is finished; without this they would count as unhandled before
     sealing.catch(() => undefined);
     this.#appending = this.#appending.then(async () => {
-      const { compression, sealedLength } = await sealing;
+      const { compression, sealedLength, check } = await sealing;
       const pack = await this.#packBytes();
       this.#pool.arena.segmentSealed(slot).copy(pack, this.#used, 0, sealedLength);
       this.#used += sealedLength;
       this.#underWay -= bound;
-      const { contentClass, chunkLengths } = segment;
-      this.#entries.push({ contentClass, compression, sealedLength, plainLength, chunkLengths });
+      const { contentClass } = segment;
+      this.#entries.push({ contentClass, compression, sealedLength, plainLength, chunkLengths: segment.chunkLengths });
+      this.#checks.push(check);
       this.#pool.segments.release(slot);
       crashPoint('pack-open');
     });
@@ -105,7 +111,9 @@ export class PackBuilder {
     const length = finishPack(this.start, pack, this.#used, this.#entries);
     const { mandateRef } = this.start;
     const slot = this.#slot as number;
-    const packId = await this.#pool.run({ type: 'hash', slot, length, mandateRef, packKey: this.#packKey });
+    const sealedLengths = Uint32Array.from(this.#entries, ({ sealedLength }) => sealedLength);
+    const made = { sealedLengths, checks: Uint32Array.from(this.#checks), mandateRef, packKey: this.#packKey };
+    const packId = await this.#pool.run({ type: 'hash', slot, length, ...made });
     // a plain view, so that who copies it with `slice` gets a copy
     return { packId, body: plainView(pack.subarray(0, length)) };
   }

@@ -138,6 +138,7 @@ export class SnapshotWriter {
     this.#deps.pool.arena.move(segment.address + offset, at, length);
     segment.length += length;
     segment.chunkLengths.push(length);
+    segment.checks.push(run.checks[i] as number);
     index.set(run.ids, i * 4, pack.number, segment.ordinal, offset);
     for (let word = 0; word < 4; word++) pack.ids.push(run.ids[i * 4 + word] as number);
     pack.places.push(segment.ordinal, offset);
