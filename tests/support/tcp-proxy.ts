@@ -116,7 +116,7 @@ export class BadLine {
       if (to.destroyed) return;
       const { data, isLast } = this.#spoil(piece as Buffer, lane);
       this.carried[lane.way] += data.length;
-      if (data.length > 0 && !to.write(data)) await Promise.race([once(to, 'drain'), once(to, 'close')]);
+      if (data.length > 0 && !to.write(data)) await drained(to);
       if (!isLast) continue;
       this.carried.cut += 1;
       for (const socket of [from, to]) this.#weather.cut?.how === 'end' ? socket.end() : socket.resetAndDestroy();
@@ -157,4 +157,15 @@ export class BadLine {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.refuse();
   }
+}
+
+/** Waits until there is room, or nobody to send to; whichever does not come leaves no listener behind. */
+function drained(to: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      to.off('drain', done).off('close', done);
+      resolve();
+    };
+    to.on('drain', done).on('close', done);
+  });
 }

@@ -54,37 +54,29 @@ export interface BlockJob {
   readonly pieces: readonly Piece[];
 }
 
-/**
- * Compresses and seals the plain bytes of a segment slot, then opens the result again and compares it with them and with
- * what its chunks were when they were read.
- */
+/** Compresses and seals the plain bytes of a segment slot. */
 export interface SealJob {
   readonly type: 'seal';
   readonly slot: number;
   readonly ordinal: number;
   readonly plainLength: number;
-  readonly chunkLengths: Uint32Array;
-  /** See BlockPlace. */
-  readonly checks: Uint32Array;
   readonly key: Uint8Array;
 }
 
 export interface SealResult {
   readonly compression: Compression;
   readonly sealedLength: number;
-  /** CRC-32 of the sealed bytes. */
-  readonly check: number;
 }
 
-/** Names a finished pack and opens its footer and index again; its segments must be as they were sealed. */
+/** Names a finished pack and opens it again, to the last chunk: each must be what it was when it was read. */
 export interface HashJob {
   readonly type: 'hash';
   readonly slot: number;
   readonly length: number;
-  readonly sealedLengths: Uint32Array;
-  readonly checks: Uint32Array;
   readonly mandateRef: MandateRef;
   readonly packKey: Uint8Array;
+  /** Of every chunk of the pack; see BlockPlace. */
+  readonly checks: Uint32Array;
 }
 
 /** One run of plain bytes to be written: at `position` of an open file, or as a new file at a path. */

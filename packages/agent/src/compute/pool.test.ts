@@ -92,30 +92,26 @@ describe('the pool', () => {
     expect(statuses).toEqual([changed, vanished, changed, changed, ok]);
   });
 
-  it('seals what opens again, and unpacks it to files', async () => {
+  it('seals, and names a pack only if all its chunks are what was read', async () => {
     const plain = randomBytes(700_000);
     const slot = await pool.segments.take();
     plain.copy(pool.arena.segmentPlain(slot));
-    const [chunkLengths, checks] = [
-      Uint32Array.of(300_000, 400_000),
-      Uint32Array.of(0, crc32(plain.subarray(300_000))),
-    ];
-    checks[0] = crc32(plain.subarray(0, 300_000));
-    const job = {
-      type: 'seal',
-      slot,
-      ordinal: 0,
-      plainLength: plain.length,
-      chunkLengths,
-      checks,
-      key: packKey,
-    } as const;
-    const result = await pool.run(job);
-    const sealed = pool.arena.segmentSealed(slot).subarray(0, plain.length + 16);
-    expect(result).toEqual({ compression: 0, sealedLength: sealed.length, check: crc32(sealed) });
-    pool.arena.segmentPlain(slot).writeUInt8(plain.readUInt8(299_999) ^ 1, 299_999); // F-44: since it was read
-    await expect(pool.run(job)).rejects.toMatchObject({ kind: 'integrity' });
+    const result = await pool.run({ type: 'seal', slot, ordinal: 0, plainLength: plain.length, key: packKey });
+    expect(result).toEqual({ compression: 0, sealedLength: plain.length + 16 });
     pool.segments.release(slot);
+
+    const sealer = new PackSealer(packKeys, 0);
+    sealer.add(1, new Uint8Array(plain), [300_000, 400_000]);
+    const { packId, bytes } = sealer.finish();
+    const place = await pool.packs.take();
+    pool.arena.pack(place).set(bytes);
+    const checks = Uint32Array.of(crc32(plain.subarray(0, 300_000)), crc32(plain.subarray(300_000)));
+    const { length } = bytes;
+    const job = { type: 'hash', slot: place, length, mandateRef: packKeys.ref, packKey, checks } as const;
+    expect(await pool.run(job)).toBe(packId);
+    for (const other of [checks.map((check) => check ^ 1), checks.subarray(1), Uint32Array.of(...checks, 0)])
+      await expect(pool.run({ ...job, checks: other })).rejects.toMatchObject({ kind: 'integrity' }); // F-44
+    pool.packs.release(place);
   });
 
   it('unpacks runs to open files and new ones, with their hashes and chunk ids', async () => {

@@ -30,7 +30,6 @@ export interface OpenSegment {
   readonly address: number;
   length: number;
   readonly chunkLengths: number[];
-  readonly checks: number[];
 }
 
 /**
@@ -42,10 +41,11 @@ export class PackBuilder {
   readonly start: PackStart;
   readonly ids: number[] = [];
   readonly places: number[] = [];
+  /** Checksums of its chunks from when they were read. */
+  readonly checks: number[] = [];
   readonly #pool: Pool;
   readonly #packKey: Uint8Array;
   readonly #entries: SegmentEntry[] = [];
-  readonly #checks: number[] = [];
   #opened = 0;
   #used = PACK_HEADER_BYTES;
   #underWay = 0;
@@ -75,7 +75,7 @@ export class PackBuilder {
   async open(contentClass: ContentClass): Promise<OpenSegment> {
     const ordinal = this.#opened++;
     const slot = await this.#pool.segments.take();
-    return { slot, ordinal, contentClass, address: segmentAddress(slot), length: 0, chunkLengths: [], checks: [] };
+    return { slot, ordinal, contentClass, address: segmentAddress(slot), length: 0, chunkLengths: [] };
   }
 
   /** Hands a segment to the workers; it is appended when it and those before it are sealed. */
@@ -83,21 +83,17 @@ export class PackBuilder {
     const bound = sealedBound(segment.length);
     this.#underWay += bound;
     const { slot, ordinal, length: plainLength } = segment;
-    const chunkLengths = Uint32Array.from(segment.chunkLengths);
-    const checks = Uint32Array.from(segment.checks);
-    const { key } = this.start;
-    const sealing = this.#pool.run({ type: 'seal', slot, ordinal, plainLength, chunkLengths, checks, key });
+    const sealing = this.#pool.run({ type: 'seal', slot, ordinal, plainLength, key: this.start.key });
     // failures surface where the pack is finished; without this they would count as unhandled before
     sealing.catch(() => undefined);
     this.#appending = this.#appending.then(async () => {
-      const { compression, sealedLength, check } = await sealing;
+      const { compression, sealedLength } = await sealing;
       const pack = await this.#packBytes();
       this.#pool.arena.segmentSealed(slot).copy(pack, this.#used, 0, sealedLength);
       this.#used += sealedLength;
       this.#underWay -= bound;
-      const { contentClass } = segment;
-      this.#entries.push({ contentClass, compression, sealedLength, plainLength, chunkLengths: segment.chunkLengths });
-      this.#checks.push(check);
+      const { contentClass, chunkLengths } = segment;
+      this.#entries.push({ contentClass, compression, sealedLength, plainLength, chunkLengths });
       this.#pool.segments.release(slot);
       crashPoint('pack-open');
     });
@@ -111,9 +107,8 @@ export class PackBuilder {
     const length = finishPack(this.start, pack, this.#used, this.#entries);
     const { mandateRef } = this.start;
     const slot = this.#slot as number;
-    const sealedLengths = Uint32Array.from(this.#entries, ({ sealedLength }) => sealedLength);
-    const made = { sealedLengths, checks: Uint32Array.from(this.#checks), mandateRef, packKey: this.#packKey };
-    const packId = await this.#pool.run({ type: 'hash', slot, length, ...made });
+    const opening = { mandateRef, packKey: this.#packKey, checks: Uint32Array.from(this.checks) };
+    const packId = await this.#pool.run({ type: 'hash', slot, length, ...opening });
     // a plain view, so that who copies it with `slice` gets a copy
     return { packId, body: plainView(pack.subarray(0, length)) };
   }

@@ -138,10 +138,10 @@ export class SnapshotWriter {
     this.#deps.pool.arena.move(segment.address + offset, at, length);
     segment.length += length;
     segment.chunkLengths.push(length);
-    segment.checks.push(run.checks[i] as number);
     index.set(run.ids, i * 4, pack.number, segment.ordinal, offset);
     for (let word = 0; word < 4; word++) pack.ids.push(run.ids[i * 4 + word] as number);
     pack.places.push(segment.ordinal, offset);
+    pack.checks.push(run.checks[i] as number);
     if (segment.contentClass !== CONTENT_CLASS.catalog) this.newBytes += length;
     pushExtent(extents, pack.start.packRef, segment.ordinal, offset, length);
   }
