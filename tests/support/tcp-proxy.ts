@@ -25,6 +25,11 @@ export interface Weather {
   readonly flip?: { readonly way: Direction; readonly at: number };
 }
 
+interface Pair {
+  readonly sockets: readonly [Socket, Socket];
+  isGone: boolean;
+}
+
 interface Lane {
   readonly way: Direction;
   passed: number;
@@ -37,7 +42,7 @@ export class BadLine {
   /** Bytes that went through each way, and connections, since the start. */
   readonly carried = { up: 0, down: 0, connections: 0, cut: 0 };
   readonly #target: { readonly host: string; readonly port: number };
-  readonly #open = new Set<Socket>();
+  readonly #open = new Map<Socket, Pair>();
   #listener = net.createServer();
   #port = 0;
   #weather: Weather = {};
@@ -71,7 +76,15 @@ export class BadLine {
 
   /** Ends every open connection with RST. */
   resetAll(): void {
-    for (const socket of this.#open) socket.resetAndDestroy();
+    for (const socket of this.#open.keys()) socket.resetAndDestroy();
+  }
+
+  /**
+   * Every open connection is half open from now on: what comes is swallowed, and neither side ever hears that the other
+   * is gone, or that it closed. New connections are not concerned.
+   */
+  vanish(): void {
+    for (const pair of this.#open.values()) pair.isGone = true;
   }
 
   /** Stops listening (ECONNREFUSED) and resets what is open. */
@@ -93,27 +106,28 @@ export class BadLine {
     this.carried.connections += 1;
     const server = net.connect({ ...this.#target, allowHalfOpen: true, noDelay: true });
     client.setNoDelay(true);
-    const pair = [client, server] as const;
-    for (const socket of pair) {
-      this.#open.add(socket);
+    const pair: Pair = { sockets: [client, server], isGone: false };
+    for (const socket of pair.sockets) {
+      this.#open.set(socket, pair);
       socket.on('error', () => undefined); // the other side hears of it by 'close'
       socket.on('close', () => {
         this.#open.delete(socket);
-        for (const other of pair) if (!other.destroyed) other.resetAndDestroy();
+        if (!pair.isGone) for (const other of pair.sockets) if (!other.destroyed) other.resetAndDestroy();
         for (const wake of this.#wake.splice(0)) wake();
       });
     }
     const pass = (from: Socket, to: Socket, way: Direction): void => {
-      this.#carry(from, to, { way, passed: 0, season: -1, isMarked: false }).catch(() => from.destroy());
+      this.#carry(pair, from, to, { way, passed: 0, season: -1, isMarked: false }).catch(() => from.destroy());
     };
     pass(client, server, 'up');
     pass(server, client, 'down');
   }
 
-  async #carry(from: Socket, to: Socket, lane: Lane): Promise<void> {
+  async #carry(pair: Pair, from: Socket, to: Socket, lane: Lane): Promise<void> {
     for await (const piece of from) {
       await this.#hold(lane.way, to, (piece as Buffer).length);
-      if (to.destroyed) return;
+      if (to.destroyed && !pair.isGone) return;
+      if (pair.isGone) continue;
       const { data, isLast } = this.#spoil(piece as Buffer, lane);
       this.carried[lane.way] += data.length;
       if (data.length > 0 && !to.write(data)) await drained(to);
@@ -122,7 +136,7 @@ export class BadLine {
       for (const socket of [from, to]) this.#weather.cut?.how === 'end' ? socket.end() : socket.resetAndDestroy();
       return;
     }
-    if (!to.destroyed) to.end();
+    if (!to.destroyed && !pair.isGone) to.end();
   }
 
   /** Waits as the weather says; order holds, because a lane carries one piece at a time. */
