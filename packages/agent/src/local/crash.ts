@@ -16,7 +16,13 @@ export type CrashPoint =
   | 'swap-in'
   | 'header-before'
   | 'header-sent'
-  | 'header-acked';
+  | 'header-acked'
+  | 'points-root'
+  | 'point-request'
+  | 'point-journal'
+  | 'point-forgotten'
+  | 'point-unindexed'
+  | 'point-swept';
 
 const [wanted, count] = (process.env['SAFE_CRASH_AT'] ?? '').split(':');
 let left = count === undefined ? 1 : Number(count);
