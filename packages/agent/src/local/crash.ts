@@ -1,5 +1,11 @@
 /** The named places where a test may kill the agent; architecture.md says what each one means. */
 export type CrashPoint =
+  | 'copy-open'
+  | 'copy-entry'
+  | 'copy-written'
+  | 'copy-verified'
+  | 'copy-linked'
+  | 'copy-renamed'
   | 'scan'
   | 'pack-open'
   | 'pack-sent'
