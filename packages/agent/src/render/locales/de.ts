@@ -41,6 +41,13 @@ export const de: Locale = {
   },
   failure: { code: 'Code für den Support: {{code}}' },
   error: {
+    'points-full':
+      'Die automatischen Punkte würden mehr als die ihnen gewährten {{mb}} MB belegen. Es wurde weder ein Punkt gemacht noch einer entfernt.',
+    'points-root': 'Der Schlüssel der automatischen Punkte ist verschwunden ({{path}}). Die Punkte sind noch da.',
+    'point-pack-damaged': 'Ein Paket der automatischen Punkte ist beschädigt ({{pack}}: {{reason}}).',
+    'points-settings':
+      'Die Einstellung der Punkte gilt nicht: eine Anzahl Tage, oder eine Grösse wie 20GB (mindestens 1MB).',
+    'no-point': 'Kein automatischer Punkt von «{{name}}» auf diesem Computer.',
     unexpected: 'Die Arbeit wurde angehalten: {{reason}}',
     usage: '{{reason}}',
     twice: 'Dieselbe Option ist zweimal angegeben.',
@@ -157,6 +164,14 @@ export const de: Locale = {
     'catalog-damaged': 'Die Dateiliste dieser Sicherung ist beschädigt. Es wurde nichts geändert.',
   },
   hint: {
+    'points-full':
+      'Gewähren Sie mehr Platz (cresus-safe points --max-size 100GB) oder behalten Sie weniger Punkte (cresus-safe points --plan).',
+    'points-root':
+      'Legen Sie die Datei root.key dieses Ordners zurück, oder verschieben Sie den Ordner, um neu zu beginnen.',
+    'points-root-sealed':
+      'Ein Befehl, der den Tresor mit dem geheimen Schlüssel öffnet, stellt ihn wieder her, zum Beispiel: cresus-safe snapshots NAME',
+    'point-pack-damaged': 'Sehen Sie, was noch gut ist: cresus-safe verify --points',
+    'no-point': 'Machen Sie einen: cresus-safe point NAME',
     'not-yet': 'Aktualisieren Sie den Agenten, wenn eine neuere Version da ist.',
     usage: '«cresus-safe --help» zeigt die Befehle; jeder Befehl hat seine eigene Hilfe.',
     'short-secret': 'Wählen Sie einen Satz aus mehreren Wörtern: länger ist sicherer.',
@@ -223,6 +238,12 @@ export const de: Locale = {
     'restore-to': 'Die anderen Dateien lassen sich mit --to ORDNER in einen neuen Ordner wiederherstellen.',
   },
   warning: {
+    'points-set-aside':
+      'Das Journal der automatischen Punkte war verloren: sie liegen beiseite in {{path}}, und neue beginnen.',
+    'points-not-swept':
+      'Der Platz alter Punkte wird nicht frei: die Beschreibung des Punkts {{id}} ist unlesbar ({{reason}}).',
+    'points-not-tidied': 'Zu alte Punkte konnten nicht entfernt werden: {{reason}}',
+    'points-root-recovered': 'Der Schlüssel der automatischen Punkte fehlte; er wurde dank dem Tresor wiedergefunden.',
     clock: 'Die Uhr dieses Computers weicht um {{minutes}} Minuten von der des Servers ab.',
     'expires-soon_one': 'Das Abonnement läuft morgen ab ({{date}}).',
     'expires-soon_other': 'Das Abonnement läuft in {{count}} Tagen ab ({{date}}).',
@@ -352,6 +373,7 @@ export const de: Locale = {
     print: 'Drucken',
   },
   mandate: {
+    'last-point': 'Punkt vom {{date}}',
     describe: 'die Mandate dieses Computers',
     add: 'gibt den Ordner eines Mandats an',
     list: 'zeigt die Mandate',
@@ -401,6 +423,9 @@ export const de: Locale = {
     nothing: 'Kein Mandat zu senden. Geben Sie einen Ordner an: cresus-safe mandate add NAME --path ORDNER',
   },
   progress: {
+    point:
+      '{{percent}} %  {{bytes}} von {{total}}  {{rate}}/s  noch {{eta}}  Dateien {{files}}  geschrieben {{sent}}  schon da {{reused}}',
+    'line-point': '{{name}}: {{files}}, {{total}} gelesen, {{sent}} geschrieben, {{reused}} schon da, {{duration}}',
     scan: 'der Ordner wird gelesen: {{files}} Einträge',
     send: '{{percent}} %  {{bytes}} von {{total}}  {{rate}}/s  noch {{eta}}  Dateien {{files}}  gesendet {{sent}}  schon im Tresor {{reused}}',
     restore:
@@ -519,6 +544,46 @@ export const de: Locale = {
     ask: 'Verlaufscode eines anderen Computers oder des Kits (Enter, wenn keiner da ist): ',
     'ask-consent': 'Ohne Code lässt sich der Verlauf nicht vergleichen. So akzeptieren? [j/N] ',
     empty: 'Der Verlauf ist noch leer.',
+  },
+  points: {
+    make: 'macht einen Punkt eines Mandats auf diesem Computer',
+    name: 'Mandat',
+    comment: 'Bemerkung zum Punkt (macht einen Punkt, auch wenn sich nichts geändert hat)',
+    list: 'zeigt die automatischen Punkte, den neusten zuerst',
+    'list-name': 'Mandat (sonst alle)',
+    plan: 'zeigt, was behalten wird, warum, und was entfernt würde',
+    'keep-all': 'behält alle Punkte so viele Tage lang (2)',
+    'keep-daily': 'dann einen pro Tag so viele Tage lang (30)',
+    'keep-weekly': 'dann einen pro Woche so viele Tage lang (365)',
+    'max-size': 'Platz für die Punkte, zum Beispiel 20GB (50GB)',
+    made: 'Punkt von «{{name}}» gemacht: {{files}}, {{bytes}}.',
+    stored: '    {{stored}} auf dem Datenträger dazu, {{duration}} (Punkt {{id}})',
+    unchanged: 'In «{{name}}» hat sich seit dem Punkt vom {{date}} nichts geändert.',
+    none: 'Kein automatischer Punkt.',
+    used: 'Belegter Platz: {{used}} von {{limit}}.',
+    rule: 'Behalten werden: alle Punkte von {{all}} Tagen, dann einer pro Tag während {{daily}} Tagen, dann einer pro Woche während {{weekly}} Tagen, und immer der letzte.',
+    session: 'Ende der Sitzung',
+    watch: 'Arbeit beendet',
+    manual: 'auf Wunsch',
+    restore: 'vor einer Wiederherstellung',
+    schedule: 'geplant',
+    'kept-last': 'behalten: der letzte',
+    'kept-recent': 'behalten: neu',
+    'kept-daily': 'behalten: der letzte des Tages',
+    'kept-weekly': 'behalten: der letzte der Woche',
+    'kept-undo': 'behalten: der Stand vor der letzten Wiederherstellung',
+    'kept-gap': 'behalten: nichts zwischen ihm und den neusten, die Uhr geht vielleicht falsch',
+    goes: 'wird entfernt',
+    partial: 'unvollständig',
+    verify: 'liest die automatischen Punkte dieses Computers neu',
+    'verify-ok': 'Die Punkte sind in Ordnung: {{points}}, {{packs}}, {{bytes}} neu gelesen.',
+    count_one: '{{n}} Punkt',
+    count_other: '{{n}} Punkte',
+    damaged: 'Punkt {{id}} von «{{name}}», {{date}}:',
+    good: '{{files}} gut',
+    bad: '{{files}} beschädigt:',
+    'list-damaged': 'die Liste seiner Dateien ist beschädigt',
+    more: '… und {{count}} weitere',
   },
   answer: { yes: 'ja' },
 };

@@ -39,6 +39,13 @@ export const fr = {
   },
   failure: { code: 'code à indiquer au support : {{code}}' },
   error: {
+    'points-full':
+      "Les points automatiques prendraient plus de {{mb}} Mo, la place qui leur est accordée. Aucun point n'a été fait ni retiré.",
+    'points-root': 'La clé des points automatiques a disparu ({{path}}). Les points sont toujours là.',
+    'point-pack-damaged': 'Un paquet des points automatiques est endommagé ({{pack}} : {{reason}}).',
+    'points-settings':
+      "Le réglage des points n'est pas valable : un nombre de jours, ou une taille comme 20GB (au moins 1MB).",
+    'no-point': 'Aucun point automatique de « {{name}} » sur cet ordinateur.',
     unexpected: "Le travail s'est arrêté : {{reason}}",
     usage: '{{reason}}',
     twice: 'Une même option est indiquée deux fois.',
@@ -154,6 +161,13 @@ export const fr = {
     'catalog-damaged': "La liste des fichiers de cette sauvegarde est endommagée. Rien n'a été modifié.",
   },
   hint: {
+    'points-full':
+      'Augmentez la place (cresus-safe points --max-size 100GB) ou gardez moins de points (cresus-safe points --plan).',
+    'points-root': 'Remettez en place le fichier root.key de ce dossier, ou déplacez le dossier pour repartir à neuf.',
+    'points-root-sealed':
+      'Une commande qui ouvre le coffre avec la clé secrète la remet en place, par exemple : cresus-safe snapshots NOM',
+    'point-pack-damaged': 'Voyez ce qui reste bon : cresus-safe verify --points',
+    'no-point': 'Faites-en un : cresus-safe point NOM',
     'not-yet': "Mettez l'agent à jour quand une version plus récente est disponible.",
     usage: '« cresus-safe --help » présente les commandes ; chaque commande a sa propre aide.',
     'short-secret': 'Choisissez une phrase de plusieurs mots : plus longue, plus sûre.',
@@ -218,6 +232,12 @@ export const fr = {
     'restore-to': 'Les autres fichiers peuvent être restitués dans un nouveau dossier avec --to DOSSIER.',
   },
   warning: {
+    'points-set-aside':
+      "Le journal des points automatiques était perdu : ils sont mis de côté dans {{path}}, et d'autres commencent.",
+    'points-not-swept':
+      "La place des anciens points n'est pas libérée : la description du point {{id}} est illisible ({{reason}}).",
+    'points-not-tidied': "Les points trop anciens n'ont pas pu être retirés : {{reason}}",
+    'points-root-recovered': 'La clé des points automatiques manquait ; elle a été retrouvée grâce au coffre.',
     clock: "L'horloge de cet ordinateur s'écarte de {{minutes}} minutes de celle du serveur.",
     'expires-soon_one': "L'abonnement arrive à échéance demain ({{date}}).",
     'expires-soon_other': "L'abonnement arrive à échéance dans {{count}} jours ({{date}}).",
@@ -343,6 +363,7 @@ export const fr = {
     print: 'Imprimer',
   },
   mandate: {
+    'last-point': 'point du {{date}}',
     describe: 'les mandats de cet ordinateur',
     add: "indique le dossier d'un mandat",
     list: 'présente les mandats',
@@ -392,6 +413,9 @@ export const fr = {
     nothing: 'Aucun mandat à envoyer. Indiquez un dossier : cresus-safe mandate add NOM --path DOSSIER',
   },
   progress: {
+    point:
+      '{{percent}} %  {{bytes}} sur {{total}}  {{rate}}/s  encore {{eta}}  fichiers {{files}}  écrit {{sent}}  déjà là {{reused}}',
+    'line-point': '{{name}} : {{files}}, {{total}} lus, {{sent}} écrits, {{reused}} déjà là, {{duration}}',
     scan: 'lecture du dossier : {{files}} éléments',
     send: '{{percent}} %  {{bytes}} sur {{total}}  {{rate}}/s  encore {{eta}}  fichiers {{files}}  envoyé {{sent}}  déjà dans le coffre {{reused}}',
     restore:
@@ -510,6 +534,46 @@ export const fr = {
     ask: "Code d'ancrage d'un autre ordinateur ou du kit (Entrée s'il n'y en a pas) : ",
     'ask-consent': "Sans code, l'historique ne peut pas être comparé. L'accepter tel quel ? [o/N] ",
     empty: "L'historique est encore vide.",
+  },
+  points: {
+    make: "fait un point d'un mandat sur cet ordinateur",
+    name: 'mandat',
+    comment: "remarque gardée avec le point (fait un point même si rien n'a changé)",
+    list: "présente les points automatiques, le plus récent d'abord",
+    'list-name': 'mandat (tous par défaut)',
+    plan: 'montre ce qui est gardé, pourquoi, et ce qui serait retiré',
+    'keep-all': 'garde tous les points pendant tant de jours (2)',
+    'keep-daily': 'puis un par jour pendant tant de jours (30)',
+    'keep-weekly': 'puis un par semaine pendant tant de jours (365)',
+    'max-size': 'place accordée aux points, par exemple 20GB (50GB)',
+    made: 'Point de « {{name}} » fait : {{files}}, {{bytes}}.',
+    stored: '    {{stored}} ajoutés sur le disque, {{duration}} (point {{id}})',
+    unchanged: "Rien n'a changé dans « {{name}} » depuis le point du {{date}}.",
+    none: 'Aucun point automatique.',
+    used: 'Place occupée : {{used}} sur {{limit}}.',
+    rule: 'Sont gardés : tous les points de {{all}} jours, puis un par jour pendant {{daily}} jours, puis un par semaine pendant {{weekly}} jours, et toujours le dernier.',
+    session: 'fin de session',
+    watch: 'travail terminé',
+    manual: 'à la demande',
+    restore: 'avant une restitution',
+    schedule: 'planifié',
+    'kept-last': 'gardé : le dernier',
+    'kept-recent': 'gardé : récent',
+    'kept-daily': 'gardé : le dernier du jour',
+    'kept-weekly': 'gardé : le dernier de la semaine',
+    'kept-undo': "gardé : l'état d'avant la dernière restitution",
+    'kept-gap': "gardé : rien entre lui et les plus récents, l'horloge est peut-être fausse",
+    goes: 'sera retiré',
+    partial: 'incomplet',
+    verify: 'relit les points automatiques de cet ordinateur',
+    'verify-ok': 'Les points sont en ordre : {{points}}, {{packs}}, {{bytes}} relus.',
+    count_one: '{{n}} point',
+    count_other: '{{n}} points',
+    damaged: 'Point {{id}} de « {{name}} », {{date}} :',
+    good: '{{files}} bons',
+    bad: '{{files}} abîmés :',
+    'list-damaged': 'la liste de ses fichiers est abîmée',
+    more: '… et {{count}} autres',
   },
   answer: { yes: 'oui' },
 } as const;
