@@ -66,7 +66,19 @@ export const de: Locale = {
     suspended: 'Das Abonnement ist ausgesetzt: Senden ist nicht möglich, Wiederherstellen schon.',
     quota: 'Der Platz in Ihrem Tresor ist aufgebraucht. Es ging nichts verloren.',
     'module-open': 'Ein Modul des Mandats ist in Crésus geöffnet.',
-    'mandate-unstable': 'Eine Moduldatei ändert sich während des Lesens. Es wurde nichts gespeichert.',
+    'mandate-unstable': 'Die Datei {{file}} ändert sich während des Lesens. Es wurde nichts gespeichert.',
+    'module-open-1': 'Ein Modul von «{{mandate}}» ist geöffnet: $t(module.{{kind1}}) ({{where1}}).',
+    'module-open-2':
+      'Module von «{{mandate}}» sind geöffnet: $t(module.{{kind1}}) ({{where1}}) · $t(module.{{kind2}}) ({{where2}}).',
+    'module-open-3':
+      'Module von «{{mandate}}» sind geöffnet: $t(module.{{kind1}}) ({{where1}}) · $t(module.{{kind2}}) ({{where2}}) · $t(module.{{kind3}}) ({{where3}}).',
+    'module-open-more':
+      'Module von «{{mandate}}» sind geöffnet: $t(module.{{kind1}}) ({{where1}}) · $t(module.{{kind2}}) ({{where2}}) · $t(module.{{kind3}}) ({{where3}}) · noch {{more}}.',
+    'no-command': 'Geben Sie nach -- das Programm an, das zu starten ist.',
+    'program-missing': 'Das Programm {{program}} wurde nicht gefunden.',
+    'program-refused': 'Das Programm {{program}} kann nicht gestartet werden ({{reason}}).',
+    'wait-minutes': '--wait ist eine Anzahl Minuten zwischen 0 und 10080.',
+    'delay-seconds': '--delay ist eine Anzahl Sekunden zwischen 1 und 3600.',
     'acceptance-missing': 'Ihre Zustimmung zum Ersetzen fehlt. Es wurde nichts geändert.',
     'accept-current': 'Das aktuelle Mandat wird ersetzt. Ankreuzen, um zuzustimmen',
     'accept-existing': 'Dieses Mandat existiert bereits. Ankreuzen, um es zu ersetzen',
@@ -219,7 +231,11 @@ export const de: Locale = {
     'subscription-expired': 'Verlängern Sie das Abonnement; Ihre Sicherungen bleiben bis dahin in Sicherheit.',
     suspended: 'Wenden Sie sich an den Betreiber des Dienstes.',
     quota: 'Bitten Sie den Betreiber des Dienstes um mehr Platz.',
-    'module-open': 'Schliessen Sie Crésus, dann beginnen Sie noch einmal.',
+    'module-open': 'Schliessen Sie dieses Programm, dann beginnen Sie noch einmal.',
+    'module-open-lock':
+      'Schliessen Sie das Programm. Arbeitet niemand in diesem Mandat, löschen Sie {{lock}} und beginnen Sie noch einmal.',
+    'no-command': 'Zum Beispiel: cresus-safe session "Dupont SA" -- cresus.exe Dupont.cre',
+    'program-missing': 'Geben Sie den vollständigen Pfad an.',
     'mandate-unstable': 'Schliessen Sie Crésus, dann beginnen Sie noch einmal.',
     'acceptance-missing': 'Fügen Sie --accept-replace hinzu, um zuzustimmen.',
     'target-not-empty': 'Wählen Sie einen Ordner, den es noch nicht gibt, oder einen leeren.',
@@ -339,6 +355,11 @@ export const de: Locale = {
     'newer-on-disk':
       'Das Mandat auf dem Datenträger ist neuer als die Sicherung vom {{snapshot}}: seither geänderte Dateien: {{count}}.',
     'weak-copy-password': 'Dieses Passwort ist leicht zu erraten für jemanden, der die Kopie in der Hand hat.',
+    'stale-lock':
+      '«{{mandate}}»: {{file}} blieb von einem Programm zurück, das nicht mehr läuft. Die Datei stört nicht; Sie können sie löschen.',
+    'unclean-journal':
+      '«{{mandate}}»: {{file}} zeigt, dass ein Programm seine Datei nicht schliessen konnte. Sie wird mitgesichert; öffnen und schliessen Sie dieses Modul einmal.',
+    'open-unknown': '«{{mandate}}»: Ob ein Modul geöffnet ist, lässt sich nicht feststellen ({{reason}}).',
   },
   problem: {
     changed: 'die Datei änderte sich während des Lesens',
@@ -664,6 +685,41 @@ export const de: Locale = {
     bad: '{{files}} beschädigt:',
     'list-damaged': 'die Liste seiner Dateien ist beschädigt',
     more: '… und {{count}} weitere',
+  },
+  modules: {
+    open: '{{module}} (geöffnet)',
+  },
+  session: {
+    describe: 'startet das Buchhaltungsprogramm und macht einen Sicherungspunkt, wenn es endet',
+    name: 'Mandat, in dem Sie arbeiten werden',
+    wait: 'Minuten Wartezeit, wenn ein Modul nach dem Ende des Programms offen bleibt (Vorgabe 720)',
+    codes:
+      'Der Beendigungscode ist der des gestarteten Programms (ab 128: ein Signal hat es beendet), oder einer der folgenden, wenn der Punkt nicht gemacht werden konnte.',
+    'still-open':
+      'Das Programm ist beendet, aber «{{name}}» ist noch geöffnet: {{list}}. Der Agent wartet höchstens {{time}}; Ctrl-C verzichtet auf den Punkt.',
+    'waits-run': 'Eine andere Arbeit des Agenten läuft (Prozess {{pid}}). Der Punkt wird danach gemacht.',
+    point: 'Sicherungspunkt von «{{name}}»: {{files}}, {{bytes}} (neu: {{newBytes}}).',
+    unchanged: '«{{name}}» ist unverändert: Es braucht keinen Sicherungspunkt.',
+    'program-code': 'Das Programm endete mit dem Code {{code}}.',
+    'program-signal': 'Das Programm wurde beendet ({{signal}}).',
+  },
+  watch: {
+    describe: 'überwacht Mandate und macht nach jeder Arbeit einen Sicherungspunkt',
+    names: 'zu überwachende Mandate (Vorgabe: alle)',
+    delay: 'Sekunden Ruhe vor einem Punkt (Vorgabe 15)',
+    codes: 'Endet mit Ctrl-C oder SIGTERM, mit dem Code 0. Mit --json: eine Zeile je Ereignis.',
+    started: 'Überwachung läuft: {{names}}',
+    nothing: 'zurzeit kein Mandat',
+    changed: '«{{name}}»: Arbeit im Gang ({{file}})',
+    open: '«{{name}}»: noch geöffnet, {{list}}',
+    point: '«{{name}}»: Sicherungspunkt, {{files}}, {{bytes}} (neu: {{newBytes}})',
+    unchanged: '«{{name}}»: nichts Neues',
+    waiting: '«{{name}}»: Eine andere Arbeit des Agenten läuft (Prozess {{pid}}), der Punkt wartet',
+    failed: '«{{name}}»: {{message}} Neuer Versuch in {{delay}}.',
+    resumed: 'Der Computer ist aufgewacht, oder die Uhr wurde gestellt: Alles wird neu angeschaut',
+    away: '«{{name}}»: Der Ordner ist nicht da ({{path}})',
+    back: '«{{name}}»: Der Ordner ist wieder da',
+    stopped: 'Überwachung beendet.',
   },
   answer: { yes: 'ja' },
 };

@@ -64,7 +64,19 @@ export const fr = {
     suspended: "L'abonnement est suspendu : l'envoi n'est pas possible. La restitution le reste.",
     quota: "L'espace de votre coffre est épuisé. Rien n'a été perdu.",
     'module-open': 'Un module du mandat est ouvert dans Crésus.',
-    'mandate-unstable': "Un fichier de module change pendant la lecture. Rien n'a été enregistré.",
+    'mandate-unstable': "Le fichier {{file}} change pendant la lecture. Rien n'a été enregistré.",
+    'module-open-1': 'Un module de « {{mandate}} » est ouvert : $t(module.{{kind1}}) ({{where1}}).',
+    'module-open-2':
+      'Des modules de « {{mandate}} » sont ouverts : $t(module.{{kind1}}) ({{where1}}) · $t(module.{{kind2}}) ({{where2}}).',
+    'module-open-3':
+      'Des modules de « {{mandate}} » sont ouverts : $t(module.{{kind1}}) ({{where1}}) · $t(module.{{kind2}}) ({{where2}}) · $t(module.{{kind3}}) ({{where3}}).',
+    'module-open-more':
+      'Des modules de « {{mandate}} » sont ouverts : $t(module.{{kind1}}) ({{where1}}) · $t(module.{{kind2}}) ({{where2}}) · $t(module.{{kind3}}) ({{where3}}) · encore {{more}}.',
+    'no-command': 'Indiquez, après --, le programme à lancer.',
+    'program-missing': 'Le programme {{program}} est introuvable.',
+    'program-refused': 'Le programme {{program}} ne peut pas être lancé ({{reason}}).',
+    'wait-minutes': '--wait est un nombre de minutes entre 0 et 10080.',
+    'delay-seconds': '--delay est un nombre de secondes entre 1 et 3600.',
     'acceptance-missing': "Il manque votre accord pour remplacer ce qui existe. Rien n'a été modifié.",
     'accept-current': 'Le mandat actuel sera remplacé. Cochez pour accepter',
     'accept-existing': 'Ce mandat existe déjà. Cochez pour le remplacer',
@@ -214,7 +226,11 @@ export const fr = {
     'subscription-expired': "Prolongez l'abonnement ; vos sauvegardes restent à l'abri d'ici là.",
     suspended: "Adressez-vous à l'exploitant du service.",
     quota: "Demandez davantage de place à l'exploitant du service.",
-    'module-open': 'Fermez Crésus, puis recommencez.',
+    'module-open': 'Fermez ce programme, puis recommencez.',
+    'module-open-lock':
+      'Fermez le programme. Si personne ne travaille dans ce mandat, supprimez {{lock}}, puis recommencez.',
+    'no-command': 'Par exemple : cresus-safe session "Dupont SA" -- cresus.exe Dupont.cre',
+    'program-missing': 'Indiquez son chemin complet.',
     'mandate-unstable': 'Fermez Crésus, puis recommencez.',
     'acceptance-missing': 'Ajoutez --accept-replace pour accepter.',
     'target-not-empty': "Choisissez un dossier qui n'existe pas encore, ou vide.",
@@ -327,6 +343,11 @@ export const fr = {
     'newer-on-disk':
       'Le mandat sur le disque est plus récent que la sauvegarde du {{snapshot}} : fichiers modifiés depuis : {{count}}.',
     'weak-copy-password': 'Ce mot de passe est facile à deviner pour qui aurait la copie en main.',
+    'stale-lock':
+      "« {{mandate}} » : {{file}} est resté d'un programme qui ne tourne plus. Il ne gêne pas ; vous pouvez le supprimer.",
+    'unclean-journal':
+      "« {{mandate}} » : {{file}} montre qu'un programme n'a pas pu fermer son fichier. Il est sauvegardé avec lui ; ouvrez et fermez ce module une fois.",
+    'open-unknown': '« {{mandate}} » : impossible de savoir si un module est ouvert ({{reason}}).',
   },
   problem: {
     changed: 'le fichier a changé pendant la lecture',
@@ -652,6 +673,41 @@ export const fr = {
     bad: '{{files}} abîmés :',
     'list-damaged': 'la liste de ses fichiers est abîmée',
     more: '… et {{count}} autres',
+  },
+  modules: {
+    open: '{{module}} (ouvert)',
+  },
+  session: {
+    describe: 'lance le programme comptable, et fait un point de sauvegarde quand il se termine',
+    name: 'mandat dans lequel vous allez travailler',
+    wait: 'minutes à attendre si un module reste ouvert après la fin du programme (720 par défaut)',
+    codes:
+      "Le code de sortie est celui du programme lancé (128 et plus : un signal l'a terminé), ou l'un des codes ci-dessous si le point n'a pas pu être fait.",
+    'still-open':
+      "Le programme est terminé, mais « {{name}} » est encore ouvert : {{list}}. L'agent attend, au plus {{time}} ; Ctrl-C pour renoncer au point.",
+    'waits-run': "Un autre travail de l'agent est en cours (processus {{pid}}). Le point sera fait ensuite.",
+    point: 'Point de sauvegarde de « {{name}} » : {{files}}, {{bytes}} (nouveau : {{newBytes}}).',
+    unchanged: "« {{name}} » n'a pas changé : aucun point de sauvegarde n'est nécessaire.",
+    'program-code': "Le programme s'est terminé avec le code {{code}}.",
+    'program-signal': 'Le programme a été arrêté ({{signal}}).',
+  },
+  watch: {
+    describe: 'surveille des mandats, et fait un point de sauvegarde après chaque travail',
+    names: 'mandats à surveiller (tous par défaut)',
+    delay: 'secondes de calme avant un point (15 par défaut)',
+    codes: 'Se termine par Ctrl-C ou SIGTERM, avec le code 0. Avec --json : une ligne par événement.',
+    started: 'Surveillance en cours : {{names}}',
+    nothing: 'aucun mandat pour le moment',
+    changed: '« {{name}} » : travail en cours ({{file}})',
+    open: '« {{name}} » : encore ouvert, {{list}}',
+    point: '« {{name}} » : point de sauvegarde, {{files}}, {{bytes}} (nouveau : {{newBytes}})',
+    unchanged: '« {{name}} » : rien de nouveau',
+    waiting: "« {{name}} » : un autre travail de l'agent est en cours (processus {{pid}}), le point attend",
+    failed: '« {{name}} » : {{message}} Nouvel essai dans {{delay}}.',
+    resumed: "Réveil de l'ordinateur, ou horloge changée : tout est regardé à nouveau",
+    away: "« {{name}} » : le dossier n'est pas là ({{path}})",
+    back: '« {{name}} » : le dossier est de nouveau là',
+    stopped: 'Surveillance terminée.',
   },
   answer: { yes: 'oui' },
 } as const;

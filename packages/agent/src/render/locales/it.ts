@@ -66,7 +66,19 @@ export const it: Locale = {
     suspended: "L'abbonamento è sospeso: l'invio non è possibile. Il ripristino lo è ancora.",
     quota: 'Lo spazio della Sua cassaforte è esaurito. Nulla è andato perso.',
     'module-open': 'Un modulo del mandato è aperto in Crésus.',
-    'mandate-unstable': 'Un file di modulo cambia durante la lettura. Nulla è stato registrato.',
+    'mandate-unstable': 'Il file {{file}} cambia durante la lettura. Nulla è stato registrato.',
+    'module-open-1': 'Un modulo di «{{mandate}}» è aperto: $t(module.{{kind1}}) ({{where1}}).',
+    'module-open-2':
+      'Alcuni moduli di «{{mandate}}» sono aperti: $t(module.{{kind1}}) ({{where1}}) · $t(module.{{kind2}}) ({{where2}}).',
+    'module-open-3':
+      'Alcuni moduli di «{{mandate}}» sono aperti: $t(module.{{kind1}}) ({{where1}}) · $t(module.{{kind2}}) ({{where2}}) · $t(module.{{kind3}}) ({{where3}}).',
+    'module-open-more':
+      'Alcuni moduli di «{{mandate}}» sono aperti: $t(module.{{kind1}}) ({{where1}}) · $t(module.{{kind2}}) ({{where2}}) · $t(module.{{kind3}}) ({{where3}}) · ancora {{more}}.',
+    'no-command': 'Indichi, dopo --, il programma da avviare.',
+    'program-missing': 'Il programma {{program}} non è stato trovato.',
+    'program-refused': 'Il programma {{program}} non può essere avviato ({{reason}}).',
+    'wait-minutes': '--wait è un numero di minuti fra 0 e 10080.',
+    'delay-seconds': '--delay è un numero di secondi fra 1 e 3600.',
     'acceptance-missing': 'Manca il Suo consenso a sostituire ciò che esiste. Nulla è stato modificato.',
     'accept-current': 'Il mandato attuale sarà sostituito. Spunti per accettare',
     'accept-existing': 'Questo mandato esiste già. Spunti per sostituirlo',
@@ -217,7 +229,10 @@ export const it: Locale = {
     'subscription-expired': "Prolunghi l'abbonamento; i Suoi salvataggi restano al sicuro fino ad allora.",
     suspended: 'Si rivolga al gestore del servizio.',
     quota: 'Chieda più spazio al gestore del servizio.',
-    'module-open': 'Chiuda Crésus, poi ricominci.',
+    'module-open': 'Chiuda questo programma, poi ricominci.',
+    'module-open-lock': 'Chiuda il programma. Se nessuno lavora in questo mandato, cancelli {{lock}}, poi ricominci.',
+    'no-command': 'Per esempio: cresus-safe session "Dupont SA" -- cresus.exe Dupont.cre',
+    'program-missing': 'Indichi il percorso completo.',
     'mandate-unstable': 'Chiuda Crésus, poi ricominci.',
     'acceptance-missing': 'Aggiunga --accept-replace per accettare.',
     'target-not-empty': 'Scelga una cartella che non esiste ancora, o vuota.',
@@ -333,6 +348,11 @@ export const it: Locale = {
     'newer-on-disk':
       'Il mandato sul disco è più recente del salvataggio del {{snapshot}}: file modificati da allora: {{count}}.',
     'weak-copy-password': 'Questa password è facile da indovinare per chi avesse in mano la copia.',
+    'stale-lock':
+      '«{{mandate}}»: {{file}} è rimasto di un programma che non è più in esecuzione. Non disturba; può cancellarlo.',
+    'unclean-journal':
+      '«{{mandate}}»: {{file}} mostra che un programma non ha potuto chiudere il suo file. È salvato con esso; apra e chiuda una volta questo modulo.',
+    'open-unknown': '«{{mandate}}»: impossibile sapere se un modulo è aperto ({{reason}}).',
   },
   problem: {
     changed: 'il file è cambiato durante la lettura',
@@ -658,6 +678,41 @@ export const it: Locale = {
     bad: '{{files}} danneggiati:',
     'list-damaged': 'la lista dei suoi file è danneggiata',
     more: '… e altri {{count}}',
+  },
+  modules: {
+    open: '{{module}} (aperto)',
+  },
+  session: {
+    describe: 'avvia il programma contabile e fa un punto di salvataggio quando termina',
+    name: 'mandato in cui lavorerà',
+    wait: 'minuti di attesa se un modulo resta aperto dopo la fine del programma (predefinito 720)',
+    codes:
+      'Il codice di uscita è quello del programma avviato (da 128: un segnale lo ha terminato), o uno dei seguenti se il punto non ha potuto essere fatto.',
+    'still-open':
+      "Il programma è terminato, ma «{{name}}» è ancora aperto: {{list}}. L'agente attende al massimo {{time}}; Ctrl-C per rinunciare al punto.",
+    'waits-run': "Un altro lavoro dell'agente è in corso (processo {{pid}}). Il punto sarà fatto dopo.",
+    point: 'Punto di salvataggio di «{{name}}»: {{files}}, {{bytes}} (nuovo: {{newBytes}}).',
+    unchanged: '«{{name}}» non è cambiato: nessun punto di salvataggio è necessario.',
+    'program-code': 'Il programma è terminato con il codice {{code}}.',
+    'program-signal': 'Il programma è stato fermato ({{signal}}).',
+  },
+  watch: {
+    describe: 'sorveglia dei mandati e fa un punto di salvataggio dopo ogni lavoro',
+    names: 'mandati da sorvegliare (predefinito: tutti)',
+    delay: 'secondi di quiete prima di un punto (predefinito 15)',
+    codes: 'Termina con Ctrl-C o SIGTERM, con il codice 0. Con --json: una riga per evento.',
+    started: 'Sorveglianza in corso: {{names}}',
+    nothing: 'nessun mandato per il momento',
+    changed: '«{{name}}»: lavoro in corso ({{file}})',
+    open: '«{{name}}»: ancora aperto, {{list}}',
+    point: '«{{name}}»: punto di salvataggio, {{files}}, {{bytes}} (nuovo: {{newBytes}})',
+    unchanged: '«{{name}}»: niente di nuovo',
+    waiting: "«{{name}}»: un altro lavoro dell'agente è in corso (processo {{pid}}), il punto attende",
+    failed: '«{{name}}»: {{message}} Nuovo tentativo fra {{delay}}.',
+    resumed: 'Risveglio del computer, o orologio cambiato: tutto è riesaminato',
+    away: "«{{name}}»: la cartella non c'è ({{path}})",
+    back: '«{{name}}»: la cartella è di nuovo qui',
+    stopped: 'Sorveglianza terminata.',
   },
   answer: { yes: 'sì' },
 };
