@@ -8,8 +8,6 @@ const COMMANDS: ReadonlySet<string> = new Set([
   'plan',
   'copy',
   'copies',
-  'point',
-  'points',
   'watch',
   'session',
   'drill',
@@ -29,7 +27,6 @@ const FLAGS: Readonly<Record<string, readonly string[]>> = {
   kit: ['store'],
   send: ['year-closed'],
   restore: ['copy', 'point', 'path', 'dry-run', 'undo'],
-  verify: ['points'],
 };
 
 /** Refuses what belongs to a later version, by name: better than an unknown word. @throws AgentError `usage` */

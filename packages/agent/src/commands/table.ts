@@ -5,6 +5,7 @@ import type { Outcome } from '../render/output.ts';
 import type { Context } from './context.ts';
 import { mandateCommands } from './grammar/mandates.ts';
 import { flag, type Grammar, value } from './grammar/parts.ts';
+import { pointCommands } from './grammar/points.ts';
 import { setupCommands } from './grammar/setup.ts';
 import { trustCommands } from './grammar/trust.ts';
 
@@ -21,7 +22,10 @@ export async function runCommandLine(argv: readonly string[], context: Context):
       outcome = made;
     },
   };
-  const parser = trustCommands(mandateCommands(setupCommands(base(context), grammar), grammar), grammar);
+  const parser = pointCommands(
+    trustCommands(mandateCommands(setupCommands(base(context), grammar), grammar), grammar),
+    grammar,
+  );
   await parser.parseAsync([...argv]);
   return outcome;
 }

@@ -14,6 +14,8 @@ export interface VerifyArgs {
   /** Percent. */
   readonly sample: string | undefined;
   readonly full: boolean;
+  /** The automatic points of this computer instead of the Safe. */
+  readonly points: boolean;
 }
 
 /**
@@ -21,6 +23,7 @@ export interface VerifyArgs {
  * @returns exit code 10, 11, 12 or 13 for the gravest defect
  */
 export async function verify(context: Context, args: VerifyArgs): Promise<Outcome> {
+  if (args.points) return (await import('./verify-points.ts')).verifyPoints(context, args.name);
   const sample = args.full ? 100 : percent(args.sample);
   using _lock = await lockHome(context);
   const safe = await openSafe(context, 'read');
@@ -81,7 +84,8 @@ function lines({ texts }: Context, { checked, problems }: VerifyResult): string[
   return [`✓ ${texts('verify.ok', params)}`];
 }
 
-function problemLine(texts: Context['texts'], { code, snapshots, pack }: VerifyProblem): string {
+/** One defect in words. */
+export function problemLine(texts: Context['texts'], { code, snapshots, pack }: VerifyProblem): string {
   const ids = snapshots.map((id) => id.slice(0, 8)).join(', ');
   return texts(`verify.${code}`, { snapshots: ids, pack: pack?.slice(0, 12) ?? '' });
 }

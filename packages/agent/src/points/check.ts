@@ -1,8 +1,8 @@
 import type { CatalogNode, PackId, SnapshotId } from '@cresus-safe/protocol';
 import { AgentError, toAgentError } from '../errors.ts';
 import { readSnapshotCatalog } from '../restore/catalog.ts';
-import { type VerifyProblem, type VerifyResult, verifyVault } from '../verify/verify.ts';
 import { isDamage } from '../vault/vault.ts';
+import { type VerifyProblem, type VerifyResult, verifyVault } from '../verify/verify.ts';
 import type { PointInfo, Points } from './store.ts';
 
 export interface CheckOptions {

@@ -36,7 +36,7 @@ export class PackFolder {
       throw new AgentError('disk-full', `the points would take more than ${limit} bytes`, {
         key: 'error.points-full',
         hint: 'hint.points-full',
-        params: { limit },
+        params: { mb: Math.round(limit / 1e6) },
         details: { limit, used: this.bytes },
       });
     writeDurable(this.#path(id), body);

@@ -1,6 +1,6 @@
 import { dayNumber, isoWeekOf, type SnapshotId, zurichDay } from '@cresus-safe/protocol';
-import type { PointInfo } from './store.ts';
 import type { PointsPlan } from './settings.ts';
+import type { PointInfo } from './store.ts';
 
 /** Why a point is kept. */
 export type KeepReason =
