@@ -6,7 +6,7 @@ import { brief, counted, countText, momentText, sizeText, visible } from '../ren
 import type { Context } from './context.ts';
 import { lockHome } from './home-lock.ts';
 import { mandateIdOf, openPointsIfAny } from './open-points.ts';
-import { problemLine } from './verify.ts';
+import { problemLine } from './verify-report.ts';
 
 const LISTED = 20;
 
@@ -21,7 +21,7 @@ export async function verifyPoints(context: Context, name: string | undefined): 
     const mandateId = name === undefined ? undefined : mandateIdOf(context, points, name);
     if (points === undefined) return outcome(context, NONE);
     const { output, texts, signal } = context;
-    const progress = new Progress(output, texts, 'verify', texts('points.list'));
+    const progress = new Progress(output, texts, 'verify', texts('points.title'));
     const { checkPoints } = await import('../points/check.ts');
     let done = false;
     try {
@@ -75,7 +75,7 @@ function damagedLines(texts: Context['texts'], { point, good, bad }: DamagedPoin
   if (good === undefined || bad === undefined) return [`${title} ${texts('points.list-damaged')}`];
   const left = bad.length - LISTED;
   return [
-    `${title} ${texts('points.good', { files: counted(texts, 'files', good.length) })}, ${texts('points.bad', { files: counted(texts, 'files', bad.length) })}`,
+    `${title} ${texts('points.good', { good: counted(texts, 'files', good.length), bad: counted(texts, 'files', bad.length) })}`,
     ...bad.slice(0, LISTED).map((path) => `    ${brief(path, 300)}`),
     ...(left > 0 ? [`    ${texts('points.more', { count: left })}`] : []),
   ];

@@ -3,11 +3,12 @@ import type { Outcome } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
 import { counted, sizeText } from '../render/text.ts';
 import type { Vault } from '../vault/vault.ts';
-import type { VerifyProblem, VerifyResult } from '../verify/verify.ts';
+import type { VerifyResult } from '../verify/verify.ts';
 import type { Context } from './context.ts';
 import { lockHome } from './home-lock.ts';
 import { openSafe } from './open.ts';
 import { snapshotsOf } from './snapshots.ts';
+import { problemLine } from './verify-report.ts';
 
 export interface VerifyArgs {
   readonly name: string | undefined;
@@ -82,10 +83,4 @@ function lines({ texts }: Context, { checked, problems }: VerifyResult): string[
     bytes: sizeText(bytes, texts.language),
   };
   return [`✓ ${texts('verify.ok', params)}`];
-}
-
-/** One defect in words. */
-export function problemLine(texts: Context['texts'], { code, snapshots, pack }: VerifyProblem): string {
-  const ids = snapshots.map((id) => id.slice(0, 8)).join(', ');
-  return texts(`verify.${code}`, { snapshots: ids, pack: pack?.slice(0, 12) ?? '' });
 }
