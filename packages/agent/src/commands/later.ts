@@ -6,8 +6,6 @@ const COMMANDS: ReadonlySet<string> = new Set([
   'forget',
   'unforget',
   'plan',
-  'copy',
-  'copies',
   'watch',
   'session',
   'drill',

@@ -3,6 +3,7 @@ import { AgentError } from '../errors.ts';
 import { LANGUAGES, type Texts } from '../render/i18n.ts';
 import type { Outcome } from '../render/output.ts';
 import type { Context } from './context.ts';
+import { copyCommands } from './grammar/copies.ts';
 import { mandateCommands } from './grammar/mandates.ts';
 import { flag, type Grammar, value } from './grammar/parts.ts';
 import { pointCommands } from './grammar/points.ts';
@@ -22,10 +23,8 @@ export async function runCommandLine(argv: readonly string[], context: Context):
       outcome = made;
     },
   };
-  const parser = pointCommands(
-    trustCommands(mandateCommands(setupCommands(base(context), grammar), grammar), grammar),
-    grammar,
-  );
+  const groups = [setupCommands, mandateCommands, trustCommands, pointCommands, copyCommands];
+  const parser = groups.reduce((argv, add) => add(argv, grammar), base(context));
   await parser.parseAsync([...argv]);
   return outcome;
 }

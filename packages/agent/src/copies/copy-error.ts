@@ -30,7 +30,7 @@ export function copyDefect(
   const told = Object.entries(params).map(([key, value]) => `${key} ${value}`);
   return new AgentError('integrity', `copy: ${[defect, ...told].join(', ')}`, {
     key: `error.copy-${defect}`,
-    hint: 'hint.copy-damaged',
+    hint: defect === 'version' ? 'hint.copy-version' : 'hint.copy-damaged',
     params,
     details: { defect, ...params },
     ...(cause !== undefined && { cause }),

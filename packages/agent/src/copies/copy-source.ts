@@ -10,6 +10,8 @@ export interface SourceNode {
   readonly mode: number;
   /** 0 for a folder. */
   readonly size: number;
+  /** Where it is known already: what is read must have it. */
+  readonly sha256?: string;
 }
 
 /** A file being read: its facts belong to the bytes that follow, in blocks of at most `BLOCK_BYTES`, each a buffer of its own. */

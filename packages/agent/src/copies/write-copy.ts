@@ -198,7 +198,8 @@ class CopyPass {
     }
   }
 
-  #add({ path }: SourceNode, { mtime, mode, size }: SourceFile, sha256: string, isNew = true): void {
+  #add({ path, sha256: known }: SourceNode, { mtime, mode, size }: SourceFile, sha256: string, isNew = true): void {
+    if (known !== undefined && known !== sha256) throw damagedFile(path);
     this.#done.set(path, { type: 'file', path, size, mtime, mode, sha256 });
     if (isNew) this.#advance(size);
     crashPoint('copy-entry');
@@ -262,6 +263,16 @@ async function readBack(options: WriteCopyOptions, temporary: string, { files, p
   } finally {
     await copy.close();
   }
+}
+
+/** All files or none, as for a restore over a mandate: what is still good of a damaged snapshot goes into a folder. */
+function damagedFile(path: string): AgentError {
+  return new AgentError('integrity', `${path} is damaged`, {
+    key: 'error.copy-source-damaged',
+    hint: 'hint.restore-to',
+    params: { path },
+    details: { files: [{ path, reason: 'damaged' }] },
+  });
 }
 
 function discard(temporary: string): void {
