@@ -2,17 +2,10 @@ import { AgentError } from '../errors.ts';
 
 /** Commands of the published contract that this version does not have yet (`group verb` for a verb of a group). */
 const COMMANDS: ReadonlySet<string> = new Set([
-  'diff',
   'forget',
   'unforget',
   'plan',
-  'watch',
-  'session',
-  'drill',
-  'doctor',
   'audit',
-  'schedule',
-  'run-scheduled',
   'ui',
   'mandate keep',
   'devices revoke',
