@@ -28,7 +28,9 @@ export type CrashPoint =
   | 'point-journal'
   | 'point-forgotten'
   | 'point-unindexed'
-  | 'point-swept';
+  | 'point-swept'
+  | 'renew-written'
+  | 'renew-cut';
 
 const [wanted, count] = (process.env['SAFE_CRASH_AT'] ?? '').split(':');
 let left = count === undefined ? 1 : Number(count);

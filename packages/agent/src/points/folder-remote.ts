@@ -5,6 +5,7 @@ import {
   equal,
   type JournalRequest,
   type PackId,
+  packListHash,
   parseHeal,
   parseRequest,
   type SnapshotId,
@@ -181,9 +182,10 @@ export class FolderRemote implements Remote {
     if (file === undefined) return undefined;
     try {
       const request = parseRequest(Uint8Array.from(file));
-      const entry = this.state.snapshots.get(id)?.step.entry;
-      const isIt = entry !== undefined && equal(request.entry.bytes, entry.bytes);
-      return isIt && snapshotIdOf(request.attachment) === id ? request : undefined;
+      // its own entry may be of a journal that was renewed: the record's name and the list's hash bind what is used of it
+      const listed = this.state.snapshots.get(id)?.step.entry.packListHash;
+      const isIt = snapshotIdOf(request.attachment) === id && packListHash(request.packIds) === listed;
+      return isIt ? request : undefined;
     } catch {
       return undefined; // damaged: as good as none
     }

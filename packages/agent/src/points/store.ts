@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DeviceId, encodePlan, normaliseSecret, type SnapshotId, VaultKeys } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
@@ -12,7 +12,8 @@ import { unlock } from '../vault/unlock.ts';
 import { openVault, type SnapshotInfo, type Vault } from '../vault/vault.ts';
 import { FolderRemote } from './folder-remote.ts';
 import { type PointReason, splitReason } from './reason.ts';
-import { hasSealedRoot, identityOf, keepRoot, type PointsIdentity, type PointsRoot, readRoot } from './root.ts';
+import { isRenewalDue, renewJournal } from './renew.ts';
+import { hasSealedRoot, identityOf, keepRoot, type PointsIdentity, readRoot } from './root.ts';
 import { loadSettings } from './settings.ts';
 
 export interface PointsOptions {
@@ -51,20 +52,32 @@ const KEEP_ALL = { allDays: 0xffff_ffff, weeklyDays: 0, monthlyDays: 0 };
  * @throws AgentError `integrity` when points are there and their root is not; the disk kinds
  */
 export async function openPoints(options: PointsOptions): Promise<Points> {
-  const { home } = options;
+  const { home, now, warn } = options;
   ensureFolder(home.points);
   const kept = readRoot(home);
   const held = kept && openStore(options, identityOf(kept));
-  if (held === undefined || held.state.seq === 0) return create(options);
-  const { root } = kept as PointsRoot;
-  const identity = identityOf(kept as PointsRoot);
-  const common = { dir: vaultDir(home), remote: held, deviceId: identity.deviceId, warn: options.warn };
-  const { keys } = await unlock({ ...common, opener: { root } });
+  if (kept === undefined || held === undefined || held.state.seq === 0) return create(options);
+  const identity = identityOf(kept);
+  const common = { dir: vaultDir(home), deviceId: identity.deviceId, warn };
+  const { keys } = await unlock({ ...common, remote: held, opener: { root: kept.root } });
+  const remote = renewed(options, held, identity, keys);
   const server = { serverId: identity.serverId, receiptKeys: [identity.receiptKey] };
-  const vault = await openVault({ ...common, keys, server, now: options.now, mode: 'read' });
+  const vault = await openVault({ ...common, remote, keys, server, now, mode: 'read' });
   // nobody but this computer ever wrote here
   if (vault.anchorNeeded) vault.anchor({ consent: true });
-  return ready(options, vault, held);
+  return ready(options, vault, remote);
+}
+
+function renewed(options: PointsOptions, held: FolderRemote, identity: PointsIdentity, keys: VaultKeys): FolderRemote {
+  const { state } = held;
+  if (!isRenewalDue(state)) return held;
+  const { home, now } = options;
+  renewJournal({ store: storeDir(home), vault: vaultDir(home), state, keys, identity, now: now() });
+  return openStore(options, identity);
+}
+
+function storeDir(home: Home): string {
+  return join(home.points, 'store');
 }
 
 function vaultDir(home: Home): string {
@@ -75,12 +88,17 @@ function vaultDir(home: Home): string {
 function openStore(options: PointsOptions, identity: PointsIdentity): FolderRemote {
   const { home, now, warn, deviceName } = options;
   const { maxBytes } = loadSettings(home);
-  const dir = join(home.points, 'store');
+  const dir = storeDir(home);
   const store = new FolderRemote({ dir, identity, deviceName, limit: () => maxBytes, now, warn });
   ensureFolder(vaultDir(home));
-  const { frames } = loadLog(join(vaultDir(home), 'history.log'));
-  if (frames.length > store.state.seq) store.takeBack(frames);
+  const copy = join(vaultDir(home), 'history.log');
+  // both logs hold the same bytes unless one of them was damaged
+  if (sizeOf(copy) > sizeOf(join(dir, 'history.log'))) store.takeBack(loadLog(copy).frames);
   return store;
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }
 
 async function create(options: PointsOptions): Promise<Points> {
@@ -102,8 +120,7 @@ async function create(options: PointsOptions): Promise<Points> {
 
 /** A store that holds packs is never begun anew over them: without their root they wait, with a lost journal they are set aside. */
 function refuseToReplace({ home, now, warn }: PointsOptions): void {
-  const store = join(home.points, 'store');
-  const packs = join(store, 'packs');
+  const packs = join(storeDir(home), 'packs');
   if (!existsSync(packs) || readdirSync(packs).length === 0) return;
   if (readRoot(home) === undefined)
     throw new AgentError('integrity', 'the root of the points is gone', {
