@@ -1,5 +1,6 @@
 import { EXIT_PARTIAL } from '../errors.ts';
 import { getMandate, loadMandates, type Mandate } from '../mandate/mandates.ts';
+import { requireClosed } from '../open-modules/open-modules.ts';
 import type { MadePoint } from '../points/make.ts';
 import type { Points } from '../points/store.ts';
 import type { Outcome } from '../render/output.ts';
@@ -9,6 +10,7 @@ import { standingOf } from './backup-standing.ts';
 import { checkComment } from './comment.ts';
 import type { Context } from './context.ts';
 import { lockHome } from './home-lock.ts';
+import { warner } from './open.ts';
 import { openPointsHere } from './open-points.ts';
 import { pointJson } from './points.ts';
 import { problemLines } from './send-report.ts';
@@ -22,11 +24,13 @@ export interface PointArgs {
  * Makes a point of a mandate of this computer, when anything changed or a comment was given. Needs neither a connection
  * nor a subscription nor the secret key.
  * @returns exit code 0; 3 when some files lack
+ * @throws AgentError `module-open`, and as `makePoint`
  */
 export async function point(context: Context, args: PointArgs): Promise<Outcome> {
   checkComment(args.comment);
   using _lock = await lockHome(context);
   const mandate = getMandate(loadMandates(context.home), args.name);
+  await requireClosed(mandate, warner(context));
   const points = await openPointsHere(context);
   try {
     return outcome(context, mandate, points, await make(context, mandate, points, args.comment));

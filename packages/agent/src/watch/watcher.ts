@@ -41,7 +41,7 @@ interface Watched {
 /** A jump of the clock beyond this is sleep or a set clock, not a busy machine. */
 const JUMP_MS = 60_000;
 /** While somebody works: looking at all processes costs more than looking at a few files. */
-const OPEN_PAUSE_MS = 10_000;
+const OPEN_PAUSE_MS = 5000;
 const FIRST_RETRY_MS = 60_000;
 const LONGEST_RETRY_MS = 30 * 60_000;
 
