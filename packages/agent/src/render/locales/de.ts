@@ -885,7 +885,7 @@ export const de: Locale = {
     agent: 'Agent {{version}}',
     'kind-snapshot': 'Sicherung {{id}} vom {{date}}',
     'kind-point': 'automatischer Punkt {{id}} vom {{date}}',
-    'kind-copy': 'Kopie {{id}} vom {{date}}',
+    'kind-copy': 'Kopie vom {{date}}',
     restored: '  Wiederhergestellt: {{files}}, {{bytes}} in {{duration}}',
     verified: '  Wieder gelesen und gleich wie gesichert: {{verified}} · mit der Festplatte verglichen: {{compared}}',
     'module-good': '  {{file}}: vollständige {{format}}-Datei',

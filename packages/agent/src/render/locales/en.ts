@@ -855,7 +855,7 @@ export const en: Locale = {
     agent: 'Agent {{version}}',
     'kind-snapshot': 'snapshot {{id}} of {{date}}',
     'kind-point': 'automatic point {{id}} of {{date}}',
-    'kind-copy': 'copy {{id}} of {{date}}',
+    'kind-copy': 'copy of {{date}}',
     restored: '  Restored: {{files}}, {{bytes}} in {{duration}}',
     verified: '  Read again and equal to the backup: {{verified}} · compared with the disk: {{compared}}',
     'module-good': '  {{file}}: complete {{format}} file',

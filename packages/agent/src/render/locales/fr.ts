@@ -868,7 +868,7 @@ export const fr = {
     agent: 'Agent {{version}}',
     'kind-snapshot': 'sauvegarde {{id}} du {{date}}',
     'kind-point': 'point automatique {{id}} du {{date}}',
-    'kind-copy': 'copie {{id}} du {{date}}',
+    'kind-copy': 'copie du {{date}}',
     restored: '  Restitués : {{files}}, {{bytes}} en {{duration}}',
     verified: '  Relus et identiques à la sauvegarde : {{verified}} · comparés avec le disque : {{compared}}',
     'module-good': '  {{file}} : fichier {{format}} complet',

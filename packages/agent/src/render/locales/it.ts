@@ -872,7 +872,7 @@ export const it: Locale = {
     agent: 'Agente {{version}}',
     'kind-snapshot': 'salvataggio {{id}} del {{date}}',
     'kind-point': 'punto automatico {{id}} del {{date}}',
-    'kind-copy': 'copia {{id}} del {{date}}',
+    'kind-copy': 'copia del {{date}}',
     restored: '  Ripristinati: {{files}}, {{bytes}} in {{duration}}',
     verified: '  Riletti e identici al salvataggio: {{verified}} · confrontati con il disco: {{compared}}',
     'module-good': '  {{file}}: file {{format}} completo',
