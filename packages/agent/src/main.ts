@@ -11,6 +11,9 @@ import { Prompt } from './render/prompt.ts';
 /** How long a run may tidy up after Ctrl-C. Everything on disk is durable at every moment, so more is never needed. */
 const STOP_WITHIN_MS = 900;
 
+/** Takes the signals that would end the run, while a program works under it that must get them instead. */
+let diverted: ((signal: NodeJS.Signals) => void) | undefined;
+
 await main(process.argv.slice(2));
 
 async function main(argv: string[]): Promise<void> {
@@ -34,6 +37,7 @@ async function main(argv: string[]): Promise<void> {
     version: version(),
     now: Date.now,
     signal: stop.signal,
+    divertSignals,
   };
   leave(await run(argv, context, stop));
 }
@@ -73,7 +77,11 @@ function interrupted(): AgentError {
 /** First Ctrl-C or SIGTERM: abort, and leave within a second whatever happens. Second one: leave at once. */
 function stopOnSignals(lastWord: () => void): AbortController {
   const stop = new AbortController();
-  const onSignal = (): void => {
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (diverted) {
+      diverted(signal);
+      return;
+    }
     if (stop.signal.aborted) leave(130);
     stop.abort(interrupted());
     setTimeout(() => {
@@ -84,6 +92,13 @@ function stopOnSignals(lastWord: () => void): AbortController {
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
   return stop;
+}
+
+function divertSignals(handler: (signal: NodeJS.Signals) => void): () => void {
+  diverted = handler;
+  return () => {
+    diverted = undefined;
+  };
 }
 
 /** Ends the process once what was written is out: sockets kept alive and idle workers must not hold it. */

@@ -29,8 +29,9 @@ export interface BackupOptions {
   readonly mandate: Mandate;
   readonly deviceName: string;
   readonly agentVersion: string;
-  /** Makes a snapshot even when nothing changed. */
+  /** Makes a snapshot even when nothing changed, unless `onlyIfChanged`. */
   readonly comment?: string | undefined;
+  readonly onlyIfChanged?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((progress: BackupProgress) => void) | undefined;
 }
@@ -138,9 +139,9 @@ class Run {
 
   /** The newest snapshot as the result, when it says exactly what is on the disk and nobody asked for another. */
   async #ifUnchanged(entries: readonly Entry[], cache: FileCache | undefined): Promise<BackupResult | undefined> {
-    const { vault, mandate, comment } = this.#options;
+    const { vault, mandate, comment, onlyIfChanged } = this.#options;
     const newest = vault.snapshots(this.#ref).at(-1);
-    if (!newest || comment || newest.mandateName !== mandate.name) return undefined;
+    if (!newest || (comment && !onlyIfChanged) || newest.mandateName !== mandate.name) return undefined;
     const nodes = entries.map(toNode);
     const isSame =
       cache?.snapshotId === newest.id && sameModules(cache.modules, mandate.modules)

@@ -16,6 +16,10 @@ export interface Context {
   readonly yes: boolean;
   readonly version: string;
   readonly now: () => number;
+  /** Bytes a second that may be sent now; undefined (or giving undefined): as many as the line takes. */
+  readonly uploadLimit?: (() => number | undefined) | undefined;
   /** Aborted by Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal;
+  /** From now on `handler` gets Ctrl-C and SIGTERM, and nothing is aborted, until what is returned is called. */
+  readonly divertSignals?: ((handler: (signal: NodeJS.Signals) => void) => () => void) | undefined;
 }

@@ -69,7 +69,7 @@ test.each([
 
 test.each([
   ['watch'],
-  ['diff a b'],
+  ['audit'],
   ['forget a'],
   ['mandate keep x'],
   ['devices revoke x'],
@@ -124,6 +124,14 @@ const COMMANDS = [
   'receipts',
   'receipts verify',
   'anchor',
+  'schedule',
+  'schedule set',
+  'schedule show',
+  'schedule off',
+  'run-scheduled',
+  'diff',
+  'doctor',
+  'drill',
 ];
 
 test.each(LANGUAGES)(

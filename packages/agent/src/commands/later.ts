@@ -2,21 +2,10 @@ import { AgentError } from '../errors.ts';
 
 /** Commands of the published contract that this version does not have yet (`group verb` for a verb of a group). */
 const COMMANDS: ReadonlySet<string> = new Set([
-  'diff',
   'forget',
   'unforget',
   'plan',
-  'copy',
-  'copies',
-  'point',
-  'points',
-  'watch',
-  'session',
-  'drill',
-  'doctor',
   'audit',
-  'schedule',
-  'run-scheduled',
   'ui',
   'mandate keep',
   'devices revoke',
@@ -29,7 +18,6 @@ const FLAGS: Readonly<Record<string, readonly string[]>> = {
   kit: ['store'],
   send: ['year-closed'],
   restore: ['copy', 'point', 'path', 'dry-run', 'undo'],
-  verify: ['points'],
 };
 
 /** Refuses what belongs to a later version, by name: better than an unknown word. @throws AgentError `usage` */

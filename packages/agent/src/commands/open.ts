@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { normaliseSecret, type VaultKeys } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
 import { type Config, loadConfig, readToken, saveConfig } from '../local/config.ts';
@@ -27,7 +28,7 @@ type Mode = NonNullable<VaultOptions['mode']>;
 
 /** @throws AgentError `usage` when this computer is not connected */
 export async function connectRemote(context: Context): Promise<Connection> {
-  const { home, version } = context;
+  const { home, version, uploadLimit } = context;
   const config = loadConfig(home);
   const token = readToken(home);
   if (token === undefined)
@@ -37,7 +38,8 @@ export async function connectRemote(context: Context): Promise<Connection> {
     });
   prepareHome(home);
   const { HttpRemote } = await import('../vault/http-remote.ts');
-  return { config, remote: new HttpRemote({ url: config.server.url, token, agentVersion: version }) };
+  const pace = uploadLimit && new (await import('../vault/pacer.ts')).Pacer({ limit: uploadLimit });
+  return { config, remote: new HttpRemote({ url: config.server.url, token, agentVersion: version, pace }) };
 }
 
 /** Passes a warning of the vault on to the user, in the language of the run. */
@@ -111,12 +113,22 @@ export async function openWithKeys(
     warn: warner(context),
     mode,
   });
-  if (mode !== 'look') rememberKnown(context, vault);
+  if (mode !== 'look') {
+    rememberKnown(context, vault);
+    await tiePoints(context, keys);
+  }
   const close = (): void => {
     remote.close();
     keys.wipe();
   };
   return { ...connection, vault, close };
+}
+
+/** Only here are both roots at hand: the one of the points is kept under the Safe's, or found again by it. */
+async function tiePoints(context: Context, keys: VaultKeys): Promise<void> {
+  if (!existsSync(context.home.points)) return;
+  const { tieRoot } = await import('../points/root.ts');
+  if (tieRoot(context.home, keys) === 'recovered') warner(context)({ code: 'points-root-recovered' });
 }
 
 /** Keeps what the Safe holds for the commands that work without the secret key (`mandate add`, `mandate list`, `status`). */

@@ -30,7 +30,7 @@ export function sentJson(mandate: Mandate, result: BackupResult): Record<string,
 export function sentLines({ texts }: Context, mandate: Mandate, result: BackupResult): string[] {
   const { language } = texts;
   const name = visible(mandate.name);
-  if (result.unchanged) return [`✓ ${texts('send.unchanged', { name })}`, ...problemLines(texts, result)];
+  if (result.unchanged) return [`✓ ${texts('send.unchanged', { name })}`, ...problemLines(texts, result.problems)];
   return [
     `✓ ${texts('send.done', { name, files: counted(texts, 'files', result.files), bytes: sizeText(result.bytes, language) })}`,
     texts('send.sent', {
@@ -40,11 +40,12 @@ export function sentLines({ texts }: Context, mandate: Mandate, result: BackupRe
       duration: durationText(result.durationMs, language),
     }),
     texts('send.receipt', { id: result.id.slice(0, 8), seq: result.seq, date: momentText(result.receipt.time) }),
-    ...problemLines(texts, result),
+    ...problemLines(texts, result.problems),
   ];
 }
 
-function problemLines(texts: Context['texts'], { problems }: BackupResult): string[] {
+/** The files that could not be saved, the first of them named. */
+export function problemLines(texts: Context['texts'], problems: BackupResult['problems']): string[] {
   if (problems.length === 0) return [];
   const left = problems.length - LISTED;
   return [

@@ -1,33 +1,43 @@
 import type { BackupResult } from '../backup/backup.ts';
 import { AgentError, EXIT_PARTIAL, toAgentError } from '../errors.ts';
 import { getMandate, loadMandates, type Mandate, nameKey } from '../mandate/mandates.ts';
+import { requireClosed } from '../open-modules/open-modules.ts';
 import { explain, type Outcome } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
 import { visible } from '../render/text.ts';
 import type { Vault } from '../vault/vault.ts';
 import { withAnchor } from './anchoring.ts';
+import { standingOf } from './backup-standing.ts';
+import { checkComment } from './comment.ts';
 import type { Context } from './context.ts';
 import { lockHome } from './home-lock.ts';
-import { openSafe, rememberKnown, type Safe } from './open.ts';
+import { openSafe, rememberKnown, type Safe, warner } from './open.ts';
 import { sentJson, sentLines } from './send-report.ts';
 
 export interface SendArgs {
   readonly names: readonly string[];
   readonly all: boolean;
   readonly comment: string | undefined;
+  /** KB/s, as typed. */
+  readonly limit?: string | undefined;
 }
 
-interface Sent {
+/** A mandate that was sent, or had nothing new. */
+export interface Sent {
   readonly mandate: Mandate;
   readonly result: BackupResult;
 }
 
-interface Failure {
+/** A mandate that could not be sent while others were. */
+export interface Failure {
   readonly mandate: Mandate;
   readonly error: AgentError;
 }
 
-const MAX_COMMENT = 2000;
+export interface SendOutcome {
+  readonly sent: readonly Sent[];
+  readonly failures: readonly Failure[];
+}
 
 /**
  * Sends mandates, one after the other; `--all` goes on after one that failed.
@@ -36,16 +46,37 @@ const MAX_COMMENT = 2000;
 export async function send(context: Context, args: SendArgs): Promise<Outcome> {
   const { texts } = context;
   checkComment(args.comment);
+  const limit = await givenLimit(args.limit);
   using _lock = await lockHome(context);
   const mandates = chosen(context, args);
   if (mandates.length === 0) return { json: { snapshots: [], failures: [] }, lines: [texts('send.nothing')] };
+  return sentOutcome(context, await sendMandates({ ...context, uploadLimit: limit }, mandates, args.comment));
+}
+
+async function givenLimit(text: string | undefined): Promise<Context['uploadLimit']> {
+  if (text === undefined) return undefined;
+  const { parseLimit } = await import('../schedule/limit.ts');
+  const limit = parseLimit(text);
+  return () => limit;
+}
+
+/**
+ * Sends these mandates one after the other; the caller holds the lock of the home. Of several, one that fails does not
+ * stop the others.
+ * @throws AgentError of what stops them all: no connection, no subscription, a history that cannot be written
+ */
+export async function sendMandates(
+  context: Context,
+  mandates: readonly Mandate[],
+  comment?: string,
+): Promise<SendOutcome> {
   const safe = await openSafe(context, 'write');
   try {
     await withAnchor(context, safe.vault);
     await refuseWhenNotAllowed(safe);
-    const outcome = await sendEach(context, safe, mandates, args);
+    const outcome = await sendEach(context, safe, mandates, comment);
     rememberKnown(context, safe.vault);
-    return report(context, outcome.sent, outcome.failures);
+    return outcome;
   } finally {
     safe.close();
   }
@@ -57,11 +88,6 @@ function chosen({ home }: Context, { names, all }: SendArgs): Mandate[] {
   if (all) return mandates;
   if (names.length === 0) throw new AgentError('usage', 'no mandate given', { key: 'error.no-mandate-given' });
   return [...new Set(names.map((name) => getMandate(mandates, name)))];
-}
-
-function checkComment(comment: string | undefined): void {
-  if ([...(comment ?? '')].length <= MAX_COMMENT) return;
-  throw new AgentError('usage', 'the comment is too long', { key: 'error.comment-long', params: { max: MAX_COMMENT } });
 }
 
 /** The server decides; asked first, so that nothing is read and sealed for an answer that is known. */
@@ -81,13 +107,13 @@ async function sendEach(
   context: Context,
   safe: Safe,
   mandates: readonly Mandate[],
-  args: SendArgs,
-): Promise<{ sent: Sent[]; failures: Failure[] }> {
+  comment: string | undefined,
+): Promise<SendOutcome> {
   const sent: Sent[] = [];
   const failures: Failure[] = [];
   for (const mandate of mandates) {
     try {
-      sent.push({ mandate, result: await sendOne(context, safe, mandate, args.comment) });
+      sent.push({ mandate, result: await sendOne(context, safe, mandate, comment) });
     } catch (error) {
       const typed = toAgentError(error);
       // what stops one mandate may spare the next; an interruption, or a history that cannot be written, spares none
@@ -110,6 +136,7 @@ async function sendOne(
   const { output, texts, signal, version } = context;
   signal.throwIfAborted();
   refuseMixing(safe.vault, mandate);
+  await requireClosed(mandate, warner(context));
   const progress = new Progress(output, texts, 'send', visible(mandate.name));
   const { backup } = await import('../backup/backup.ts');
   let done = false;
@@ -121,15 +148,7 @@ async function sendOne(
       agentVersion: version,
       comment,
       signal,
-      onProgress: ({ phase, bytesDone, bytesTotal, filesDone, filesTotal, sentBytes, reusedBytes }) =>
-        progress.update({
-          scanning: phase === 'scan',
-          bytes: bytesDone,
-          totalBytes: bytesTotal,
-          files: phase === 'scan' ? filesTotal : filesDone,
-          sent: sentBytes,
-          reused: reusedBytes,
-        }),
+      onProgress: (now) => progress.update(standingOf(now)),
     });
     done = !result.unchanged;
     return result;
@@ -151,9 +170,15 @@ function refuseMixing(vault: Vault, mandate: Mandate): void {
   });
 }
 
-function report(context: Context, sent: readonly Sent[], failures: readonly Failure[]): Outcome {
+/** 0; 3 when only files lack; else the code of the first failed mandate. */
+export function sentExitCode({ sent, failures }: SendOutcome): number {
   const partial = sent.some(({ result }) => result.problems.length > 0);
-  const exitCode = failures[0]?.error.exitCode ?? (partial ? EXIT_PARTIAL : 0);
+  return failures[0]?.error.exitCode ?? (partial ? EXIT_PARTIAL : 0);
+}
+
+/** What a send gives scripts and people. */
+export function sentOutcome(context: Context, outcome: SendOutcome): Outcome {
+  const { sent, failures } = outcome;
   const { texts } = context;
   return {
     json: {
@@ -169,6 +194,6 @@ function report(context: Context, sent: readonly Sent[], failures: readonly Fail
         texts('send.failed', { name: visible(mandate.name), message: explain(error, texts).message }),
       ),
     ],
-    exitCode,
+    exitCode: sentExitCode(outcome),
   };
 }

@@ -3,10 +3,14 @@ import { AgentError } from '../errors.ts';
 import { LANGUAGES, type Texts } from '../render/i18n.ts';
 import type { Outcome } from '../render/output.ts';
 import type { Context } from './context.ts';
+import { copyCommands } from './grammar/copies.ts';
 import { mandateCommands } from './grammar/mandates.ts';
 import { flag, type Grammar, value } from './grammar/parts.ts';
+import { pointCommands } from './grammar/points.ts';
+import { scheduleCommands } from './grammar/schedule.ts';
 import { setupCommands } from './grammar/setup.ts';
 import { trustCommands } from './grammar/trust.ts';
+import { splitProgram, workCommands } from './grammar/work.ts';
 
 /**
  * Reads a command line and runs its one command. Help and version are printed here, and give no outcome.
@@ -14,15 +18,26 @@ import { trustCommands } from './grammar/trust.ts';
  */
 export async function runCommandLine(argv: readonly string[], context: Context): Promise<Outcome | undefined> {
   let outcome: Outcome | undefined;
+  const { own, program } = splitProgram(argv);
   const grammar: Grammar = {
     texts: context.texts,
     context,
+    program,
     finish: (made) => {
       outcome = made;
     },
   };
-  const parser = trustCommands(mandateCommands(setupCommands(base(context), grammar), grammar), grammar);
-  await parser.parseAsync([...argv]);
+  const groups = [
+    setupCommands,
+    mandateCommands,
+    trustCommands,
+    pointCommands,
+    copyCommands,
+    scheduleCommands,
+    workCommands,
+  ];
+  const parser = groups.reduce((argv, add) => add(argv, grammar), base(context));
+  await parser.parseAsync([...own]);
   return outcome;
 }
 

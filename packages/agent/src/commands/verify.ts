@@ -3,17 +3,20 @@ import type { Outcome } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
 import { counted, sizeText } from '../render/text.ts';
 import type { Vault } from '../vault/vault.ts';
-import type { VerifyProblem, VerifyResult } from '../verify/verify.ts';
+import type { VerifyResult } from '../verify/verify.ts';
 import type { Context } from './context.ts';
 import { lockIfFree } from './home-lock.ts';
 import { openSafe } from './open.ts';
 import { snapshotsOf } from './snapshots.ts';
+import { problemLine } from './verify-report.ts';
 
 export interface VerifyArgs {
   readonly name: string | undefined;
   /** Percent. */
   readonly sample: string | undefined;
   readonly full: boolean;
+  /** The automatic points of this computer instead of the Safe. */
+  readonly points: boolean;
 }
 
 /**
@@ -21,6 +24,7 @@ export interface VerifyArgs {
  * @returns exit code 10, 11, 12 or 13 for the gravest defect
  */
 export async function verify(context: Context, args: VerifyArgs): Promise<Outcome> {
+  if (args.points) return (await import('./verify-points.ts')).verifyPoints(context, args.name);
   const sample = args.full ? 100 : percent(args.sample);
   using lock = await lockIfFree(context);
   const safe = await openSafe(context, lock === undefined ? 'look' : 'read');
@@ -79,9 +83,4 @@ function lines({ texts }: Context, { checked, problems }: VerifyResult): string[
     bytes: sizeText(bytes, texts.language),
   };
   return [`✓ ${texts('verify.ok', params)}`];
-}
-
-function problemLine(texts: Context['texts'], { code, snapshots, pack }: VerifyProblem): string {
-  const ids = snapshots.map((id) => id.slice(0, 8)).join(', ');
-  return texts(`verify.${code}`, { snapshots: ids, pack: pack?.slice(0, 12) ?? '' });
 }

@@ -1,5 +1,11 @@
 /** The named places where a test may kill the agent; architecture.md says what each one means. */
 export type CrashPoint =
+  | 'copy-open'
+  | 'copy-entry'
+  | 'copy-written'
+  | 'copy-verified'
+  | 'copy-linked'
+  | 'copy-renamed'
   | 'scan'
   | 'pack-open'
   | 'pack-sent'
@@ -16,7 +22,15 @@ export type CrashPoint =
   | 'swap-in'
   | 'header-before'
   | 'header-sent'
-  | 'header-acked';
+  | 'header-acked'
+  | 'points-root'
+  | 'point-request'
+  | 'point-journal'
+  | 'point-forgotten'
+  | 'point-unindexed'
+  | 'point-swept'
+  | 'renew-written'
+  | 'renew-cut';
 
 const [wanted, count] = (process.env['SAFE_CRASH_AT'] ?? '').split(':');
 let left = count === undefined ? 1 : Number(count);

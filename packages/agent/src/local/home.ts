@@ -12,6 +12,8 @@ export interface Home {
   readonly state: string;
   readonly lock: string;
   readonly vault: string;
+  /** The store of the automatic points. */
+  readonly points: string;
 }
 
 /** The paths of a home folder. */
@@ -26,6 +28,7 @@ export function homeAt(dir: string): Home {
     state: join(root, 'state.json'),
     lock: join(root, 'lock'),
     vault: join(root, 'vault'),
+    points: join(root, 'points'),
   };
 }
 

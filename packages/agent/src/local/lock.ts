@@ -30,6 +30,12 @@ export function takeLock(path: string): Lock {
   throw anotherRun(0);
 }
 
+/** Who holds the lock: nobody, a run that is alive, or one that is gone and left it behind (the next run takes it over). */
+export function lookAtLock(path: string): { readonly pid: number; readonly alive: boolean } | undefined {
+  const holder = readHolder(path);
+  return holder && { pid: holder.pid, alive: isAlive(holder) };
+}
+
 /** Writes the lock aside and links it into place: it appears whole, or not at all. */
 function create(path: string, me: Holder): boolean {
   const own = `${path}.${process.pid}`;

@@ -6,12 +6,12 @@ const SALT_BYTES = 32;
 export const SEALED_OVERHEAD = SALT_BYTES + TAG_BYTES;
 
 /** What a local file is for; part of its key, so that no file can be put in another's place. */
-export type LocalPurpose = 'chunk-index' | 'file-cache';
+export type LocalPurpose = 'chunk-index' | 'file-cache' | 'points-root';
 
 /**
  * Seals a piece of a local file under the vault's cache key and a salt of its own: `salt 32 ‖ GCM`. Each piece has its
  * own key, so a file that was cut short and continued never uses a nonce twice.
- * @param owner bytes of the mandateRef that the file belongs to
+ * @param owner bytes of the id (of a mandateRef, of the points' vault) that the file belongs to
  */
 export function sealLocal(
   cacheKey: Uint8Array,

@@ -18,6 +18,13 @@ export interface KnownMandate {
   readonly lastSnapshot: { readonly id: string; readonly seq: number; readonly receivedAt: number } | null;
 }
 
+/** The newest automatic point of a mandate; times are ms since 1970. */
+export interface LastPoint {
+  readonly mandateId: string;
+  readonly id: string;
+  readonly createdAt: number;
+}
+
 /** A mandate of this computer that was made by restoring `sourceId` under another name. */
 export interface RestoredTwin {
   readonly sourceId: string;
@@ -37,6 +44,7 @@ export interface State {
   readonly version: 1;
   readonly subscription?: SeenSubscription | undefined;
   readonly known?: readonly KnownMandate[] | undefined;
+  readonly lastPoints?: readonly LastPoint[] | undefined;
   readonly twins: readonly RestoredTwin[];
   readonly kept: readonly KeptFolder[];
   readonly rebuiltAt?: number | undefined;
@@ -73,6 +81,10 @@ function checkState(value: unknown): State {
     version: 1,
     subscription: seen && { expiresOn: seen.text('expiresOn'), state: seen.text('state'), at: seen.integer('at') },
     known: fields.optionalList('known', checkKnown),
+    lastPoints: fields.optionalList('lastPoints', (item) => {
+      const point = shape(item, 'lastPoints');
+      return { mandateId: point.text('mandateId'), id: point.text('id'), createdAt: point.integer('createdAt') };
+    }),
     twins: fields.list('twins', (item) => {
       const twin = shape(item, 'twins');
       return { sourceId: twin.text('sourceId'), mandateId: twin.text('mandateId'), at: twin.integer('at') };

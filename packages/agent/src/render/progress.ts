@@ -3,7 +3,7 @@ import type { Output } from './output.ts';
 import { counted, countText, durationText, sizeText } from './text.ts';
 
 /** The long tasks that show where they stand. */
-export type Task = 'send' | 'restore' | 'verify';
+export type Task = 'send' | 'restore' | 'verify' | 'copy' | 'point';
 
 /** Where a task stands. Bytes are of the mandate's own data, except `sent` and `received`, which crossed the network. */
 export interface Standing {

@@ -19,7 +19,8 @@ import { AgentError } from '../errors.ts';
 import { crashPoint } from '../local/crash.ts';
 import type { HistoryState, Step } from './history-state.ts';
 import { verifyStep } from './history-verify.ts';
-import { MissingPacks, type RawFrame, StaleHead } from './remote.ts';
+import { frameOf } from './journal-rules.ts';
+import { MissingPacks, StaleHead } from './remote.ts';
 import type { Vault } from './vault.ts';
 
 /** What an entry says beside its place in the chain (SPEC 6). */
@@ -120,7 +121,9 @@ async function send(vault: Vault, base: HistoryState, request: Uint8Array): Prom
   }
   crashPoint('commit-acked');
   try {
-    return await vault.trusting(async (trust) => verifyStep(base, frameOf(request, answer.receipt), trust));
+    return await vault.trusting(async (trust) =>
+      verifyStep(base, frameOf(parseRequest(request), answer.receipt), trust),
+    );
   } catch (error) {
     // a receipt that proves nothing: the entry counts only if the chain shows it
     const landed = await found(vault, base, request, error);
@@ -153,11 +156,6 @@ async function found(
   }
   const step = vault.history.state.steps[seq - 1];
   return step !== undefined && equal(step.entry.bytes, bytes) ? step : undefined;
-}
-
-function frameOf(request: Uint8Array, receipt: Uint8Array): RawFrame {
-  const { entry, attached, attachment } = parseRequest(request);
-  return { entry: entry.bytes, attachment: attached.type === 'record' ? NOTHING : attachment, receipt };
 }
 
 async function checkpointWhenDue(vault: Vault): Promise<void> {

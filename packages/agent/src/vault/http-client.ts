@@ -3,6 +3,7 @@ import type { RequestOptions } from 'node:https';
 import { AgentError } from '../errors.ts';
 import { type AnswerHead, ConnectionLost, classified, headOf, interrupted, tooLong } from './http-failure.ts';
 import { HttpLane, type LaneTarget } from './http-lane.ts';
+import type { Pace } from './pacer.ts';
 
 /** One HTTP exchange. `limit` caps the bytes of the answer's body before anything of it is believed. */
 export interface Exchange {
@@ -14,6 +15,8 @@ export interface Exchange {
   readonly signal?: AbortSignal | undefined;
   /** Told when the whole request went out, before its answer is read. */
   readonly sent?: () => void;
+  /** How fast the body may go out; undefined: as fast as the line takes it. */
+  readonly pace?: Pace | undefined;
 }
 
 export interface Answer extends AnswerHead {
@@ -118,7 +121,7 @@ export class HttpClient {
           fail,
         );
       });
-      send(request, exchange.body);
+      void send(request, exchange).catch(fail);
     });
   }
 
@@ -175,19 +178,23 @@ function isLoopback(host: string): boolean {
 }
 
 /** Bodies go out in pieces, each counted when the kernel took it: else the watchdog could not see a slow upload move. */
-function send(request: ClientRequest, body: Uint8Array | undefined): void {
+async function send(request: ClientRequest, { body, pace, signal }: Exchange): Promise<void> {
   if (body === undefined || body.length === 0) {
     request.end();
     return;
   }
-  const next = (from: number): void => {
-    if (request.destroyed) return;
-    const to = Math.min(from + PIECE, body.length);
-    const piece = body.subarray(from, to);
-    if (to === body.length) request.end(piece);
-    else request.write(piece, (error) => error ?? next(to));
-  };
-  next(0);
+  for (let from = 0; from < body.length && !request.destroyed; ) {
+    const piece = body.subarray(from, from + (pace?.pieceBytes(PIECE) ?? PIECE));
+    if (pace) await pace.take(piece.length, signal);
+    from += piece.length;
+    if (from === body.length) request.end(piece);
+    else if (!(await written(request, piece))) return;
+  }
+}
+
+/** False when the request failed meanwhile, which its own error tells. */
+function written(request: ClientRequest, piece: Uint8Array): Promise<boolean> {
+  return new Promise((resolve) => request.write(piece, (error) => resolve(!error)));
 }
 
 function watch(request: ClientRequest, stallMs: number, fail: (error: unknown) => void): NodeJS.Timeout {

@@ -18,6 +18,7 @@ import {
 import { type Answer, type ClientOptions, type Exchange, HttpClient } from './http-client.ts';
 import { downloadPack } from './http-download.ts';
 import { binaryOf, failureOf, problemOf } from './http-errors.ts';
+import type { Pace } from './pacer.ts';
 import type { Account, Device, Enrolment, RawFrame, Remote, RemoteVault, Subscription } from './remote.ts';
 import { PATIENCE, type Patience, retrying } from './retry.ts';
 
@@ -31,6 +32,8 @@ const HEAL_BYTES = 8 * 1024 * 1024;
 export interface HttpRemoteOptions extends Partial<ClientOptions> {
   readonly url: string;
   readonly patience?: Partial<Patience>;
+  /** How fast packs may go out. */
+  readonly pace?: Pace | undefined;
 }
 
 /**
@@ -40,13 +43,15 @@ export interface HttpRemoteOptions extends Partial<ClientOptions> {
 export class HttpRemote implements Remote {
   readonly #client: HttpClient;
   readonly #patience: Patience;
+  readonly #pace: Pace | undefined;
   #account: Promise<AccountClient> | undefined;
 
   /** @throws AgentError `plain-http` */
   constructor(options: HttpRemoteOptions) {
-    const { url, patience, runId = randomBytes(8).toString('hex'), ...client } = options;
+    const { url, patience, pace, runId = randomBytes(8).toString('hex'), ...client } = options;
     this.#client = new HttpClient(url, { runId, ...client });
     this.#patience = { ...PATIENCE, ...patience };
+    this.#pace = pace;
   }
 
   close(): void {
@@ -99,6 +104,7 @@ export class HttpRemote implements Remote {
       limit: JSON_LIMIT,
       signal,
       sent: () => crashPoint('pack-sent'),
+      pace: this.#pace,
     });
     return answer.status === 201 ? 'stored' : 'existed';
   }

@@ -6,7 +6,6 @@ import {
   chainHash,
   type DeviceId,
   type Entry,
-  encodeReceipt,
   equal,
   firstReceiptKey,
   type Hash,
@@ -30,25 +29,8 @@ import {
   verifyReceipt,
 } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
-import {
-  type Account,
-  type Device,
-  MissingPacks,
-  type RawFrame,
-  type Remote,
-  type RemoteVault,
-  StaleHead,
-  type Subscription,
-} from './remote.ts';
-
-const SUBSCRIPTION: Subscription = {
-  state: 'active',
-  expiresOn: '2050-12-31',
-  graceUntil: '2051-01-14',
-  readOnlyUntil: '2052-01-14',
-  maySend: true,
-  mayRestore: true,
-};
+import { frameOf, LOCAL_SUBSCRIPTION, requireNext, signReceipt } from './journal-rules.ts';
+import { type Account, type Device, MissingPacks, type RawFrame, type Remote, type RemoteVault } from './remote.ts';
 
 interface Stored {
   readonly request: JournalRequest;
@@ -116,6 +98,10 @@ export class MemoryServer {
     this.#seeds.push(seed);
   }
 
+  get #tip(): Hash {
+    return this.journal.at(-1)?.chain ?? NO_HASH;
+  }
+
   get header(): Header | undefined {
     const last = this.journal.findLast(({ request }) => request.attached.type === 'header')?.request.attached;
     return last?.type === 'header' ? last.header : undefined;
@@ -142,7 +128,7 @@ export class MemoryServer {
       deviceState: this.#devices.get(deviceId)?.state ?? 'pending',
       receiptKeys: this.receiptKeys,
       serverTime: this.clock(),
-      subscription: SUBSCRIPTION,
+      subscription: LOCAL_SUBSCRIPTION,
       quota: { bytes: 50e9, usedBytes: used },
       retentionDays: 30,
       vault: this.journal.length === 0 ? 'none' : 'exists',
@@ -183,8 +169,7 @@ export class MemoryServer {
     const there = this.journal[entry.seq - 1];
     if (there !== undefined && equal(there.request.entry.bytes, entry.bytes))
       return { seq: entry.seq, receipt: there.receipt };
-    if (entry.seq !== this.journal.length + 1 || entry.previous !== (this.journal.at(-1)?.chain ?? NO_HASH))
-      throw new StaleHead(this.journal.length);
+    requireNext(entry, this.journal.length, this.#tip);
     this.#checkKeys(request);
     const missing = request.packIds.filter((id) => !this.packs.has(id));
     if (missing.length > 0) throw new MissingPacks(missing);
@@ -196,19 +181,14 @@ export class MemoryServer {
       verifyReceipt(receipt, this.receiptKeys, this.serverId);
       const { entry } = request;
       if (entry.seq <= this.journal.length) continue;
-      if (entry.seq !== this.journal.length + 1 || entry.previous !== (this.journal.at(-1)?.chain ?? NO_HASH))
-        throw new StaleHead(this.journal.length);
+      requireNext(entry, this.journal.length, this.#tip);
       this.#checkKeys(request);
       this.#store(request, receipt.encoded);
     }
   }
 
   frames(after: number): RawFrame[] {
-    return this.journal.slice(after).map(({ request, receipt }) => ({
-      entry: request.entry.bytes,
-      attachment: request.attached.type === 'record' ? new Uint8Array(0) : request.attachment,
-      receipt,
-    }));
+    return this.journal.slice(after).map(({ request, receipt }) => frameOf(request, receipt));
   }
 
   record(id: SnapshotId): Uint8Array | undefined {
@@ -245,9 +225,7 @@ export class MemoryServer {
   signReceipt(entry: Entry, bytes: number): Uint8Array {
     const { keyId } = this.receiptKeys.at(-1) as ReceiptKey;
     const seed = this.#seeds.at(-1) as Uint8Array;
-    const { vaultId, seq, hash: entryHash, packListHash } = entry;
-    const fields = { keyId, serverId: this.serverId, vaultId, seq, entryHash, packListHash, bytes, time: this.clock() };
-    return encodeReceipt(fields, (message) => sign(seed, 'receipt', message));
+    return signReceipt({ serverId: this.serverId, keyId, seed }, entry, bytes, this.clock());
   }
 
   #store(request: JournalRequest, receipt: Uint8Array): Uint8Array {

@@ -11,6 +11,8 @@ export interface CreateOptions extends Omit<VaultOptions, 'keys' | 'mode'> {
   /** Normalised. */
   readonly secret: Uint8Array;
   readonly kdf?: KdfParams;
+  /** Drawn by a caller that must keep the root before a vault exists; otherwise they are drawn here. */
+  readonly keys?: VaultKeys;
 }
 
 /**
@@ -25,7 +27,7 @@ export async function createVault(options: CreateOptions): Promise<Vault> {
   if ((await remote.vault()) !== undefined)
     throw new AgentError('usage', 'a vault exists already', { key: 'error.vault-exists', hint: 'hint.vault-exists' });
   if (known) throw new AgentError('vault-missing', 'the server says that there is no vault');
-  const keys = VaultKeys.create(options.random);
+  const keys = options.keys ?? VaultKeys.create(options.random);
   const trust = { vaultId: keys.vaultId, ...server };
   const vault = new Vault({ ...options, keys }, trust, History.load(dir, trust, warn));
   const share = vault.random(32);

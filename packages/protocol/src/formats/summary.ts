@@ -103,7 +103,7 @@ export function openSummary(
   if (!equal(commitment, entry.summary.subarray(32, 64)))
     throw new ProtocolError('integrity', 'summary: the commitment differs');
   const summary = parseSummary(open(key, 0, entry.summary.subarray(64), 'summary'));
-  if (keys.mandate(summary.mandateId).ref !== entry.mandateRef)
+  if (keys.mandateRef(summary.mandateId) !== entry.mandateRef)
     throw new ProtocolError('integrity', 'summary: mandateId does not give the mandateRef of the entry');
   return summary;
 }

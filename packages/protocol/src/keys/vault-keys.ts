@@ -94,13 +94,18 @@ export class VaultKeys {
     return cacheKey(this.#rootOf(this.generation), this.vaultId);
   }
 
+  /** The public name of a mandate, without the keys. */
+  mandateRef(mandateId: MandateId): MandateRef {
+    return mandateRefOf(this.#rootOf(0), this.vaultId, mandateId);
+  }
+
   mandate(mandateId: MandateId): MandateKeys {
     const keyOf = (generation: number): Uint8Array => mandateKey(this.#rootOf(generation), this.vaultId, mandateId);
     const first = keyOf(0);
     return {
       vaultId: this.vaultId,
       mandateId,
-      ref: mandateRefOf(this.#rootOf(0), this.vaultId, mandateId),
+      ref: this.mandateRef(mandateId),
       chunkIdKey: ofMandate(first, 'chunk-id'),
       gear: gearTable(first),
       packKey: (generation) => ofMandate(keyOf(generation), 'pack-key'),

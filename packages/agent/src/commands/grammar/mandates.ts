@@ -75,7 +75,8 @@ function send(argv: Argv, { texts, context, finish }: Grammar): Argv {
         y
           .positional('names', { type: 'string', array: true, describe: texts('send.names') })
           .option('all', flag(texts('send.all')))
-          .option('comment', value(texts('send.comment'))),
+          .option('comment', value(texts('send.comment')))
+          .option('limit', value(texts('send.limit'))),
         texts,
         'cresus-safe send "Dupont SA" --comment "avant bouclement"',
         [3, 5, 6, 7, ...VAULT_CODES, 14],
@@ -86,6 +87,7 @@ function send(argv: Argv, { texts, context, finish }: Grammar): Argv {
           names: args.names ?? [],
           all: args.all === true,
           comment: args.comment,
+          limit: args.limit,
         }),
       ),
   ) as Argv;

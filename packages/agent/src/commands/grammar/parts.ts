@@ -8,6 +8,8 @@ import type { Context } from '../context.ts';
 export interface Grammar {
   readonly texts: Texts;
   readonly context: Context;
+  /** What stood after `--` of a command that runs a program. */
+  readonly program: readonly string[];
   finish(outcome: Outcome): void;
 }
 

@@ -50,7 +50,9 @@ function overview(argv: Argv, { texts, context, finish }: Grammar): Argv {
             .positional('name', operand(texts('verify.name')))
             .option('sample', value(texts('verify.sample')))
             .option('full', flag(texts('verify.full')))
-            .conflicts('sample', 'full'),
+            .option('points', flag(texts('points.verify')))
+            .conflicts('sample', ['full', 'points'])
+            .conflicts('full', 'points'),
           texts,
           'cresus-safe verify --full',
           [...VAULT_CODES, 14],
@@ -61,6 +63,7 @@ function overview(argv: Argv, { texts, context, finish }: Grammar): Argv {
             name: args.name,
             sample: args.sample,
             full: args.full === true,
+            points: args.points === true,
           }),
         ),
     )

@@ -1,0 +1,57 @@
+import { promisify } from 'node:util';
+import { constants, deflateRaw } from 'node:zlib';
+
+/** Files are read and compressed in blocks of this many bytes, several at the same time. */
+export const BLOCK_BYTES = 1024 * 1024;
+/** Below it trying costs less than guessing. */
+const SAMPLE_BYTES = 64 * 1024;
+/** Compressing helps when it takes away a tenth at least. */
+const WORTH = 0.9;
+/** The longest stored block of deflate (RFC 1951, 3.2.4). */
+const MAX_STORED = 0xffff;
+
+const deflate = promisify(deflateRaw);
+
+/** The end of a deflate stream whose blocks were all flushed: an empty last block (RFC 1951). */
+export const LAST_BLOCK = Buffer.from([0x03, 0x00]);
+
+/** A small file compressed, or undefined when that does not help. */
+export async function compressWhole(bytes: Buffer): Promise<Buffer | undefined> {
+  if (!(await isWorth(bytes))) return undefined;
+  const made = await deflate(bytes, options(bytes.length, constants.Z_FINISH));
+  return made.length < bytes.length * WORTH ? made : undefined;
+}
+
+/**
+ * One block of a bigger file as complete deflate blocks, so that it can be made beside its neighbours and put between
+ * them (as pigz does). What does not shrink becomes stored blocks.
+ */
+export async function compressBlock(bytes: Buffer): Promise<readonly Buffer[]> {
+  if (!(await isWorth(bytes))) return storedBlocks(bytes);
+  return [await deflate(bytes, options(bytes.length, constants.Z_SYNC_FLUSH))];
+}
+
+/** Whether a sample from the middle shrinks: documents and pictures are compressed already. */
+export async function isWorth(bytes: Buffer): Promise<boolean> {
+  if (bytes.length <= SAMPLE_BYTES) return bytes.length > 0;
+  const at = (bytes.length - SAMPLE_BYTES) >> 1;
+  const made = await deflate(bytes.subarray(at, at + SAMPLE_BYTES), options(SAMPLE_BYTES, constants.Z_FINISH));
+  return made.length < SAMPLE_BYTES * WORTH;
+}
+
+/** The output in one piece: each piece of it is a trip to another thread and back. */
+function options(length: number, finishFlush: number): { level: number; chunkSize: number; finishFlush: number } {
+  return { level: 1, chunkSize: length + (length >> 3) + 1024, finishFlush };
+}
+
+function storedBlocks(bytes: Buffer): Buffer[] {
+  const pieces: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += MAX_STORED) {
+    const piece = bytes.subarray(at, at + MAX_STORED);
+    const header = Buffer.alloc(5);
+    header.writeUInt16LE(piece.length, 1);
+    header.writeUInt16LE(~piece.length & 0xffff, 3);
+    pieces.push(header, piece);
+  }
+  return pieces;
+}
