@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Clock } from '../support/clock.ts';
+import { differences } from '../support/compare.ts';
 import { HostileServer } from '../support/hostile.ts';
 import { MANDATE, Patient } from '../support/patient.ts';
 import { collect, until } from '../support/process.ts';
@@ -83,6 +84,32 @@ describe('F-38 the line', () => {
     const nowhere = ['connect', '--server', 'https://safe.invalid', '--code', 'AAAA-BBBB-CCCC'];
     expect(await stranger.refused(nowhere)).toMatchObject({ exitCode: 9, error: { code: 'unreachable' } });
     await patient.converges();
+    await patient.holds();
+  });
+
+  it('F-38 is half open, the server vanished without a word: a send and a restore notice within a minute and go on', async () => {
+    patient.work(PACK);
+    await patient.converges();
+    patient.work(PACK);
+    const copy = patient.copy();
+    const { up, down } = line.carried;
+    line.set({ bytesPerSecond: 100_000 });
+    const restored = patient.world.path('half-open');
+    const last = patient.acknowledged.at(-1);
+    const restoring = patient.watcher.restore(MANDATE, '--snapshot', last?.id ?? '', '--to', restored);
+    const sending = patient.agent.send(MANDATE);
+    await until(
+      () => (line.carried.up - up > 200_000 && line.carried.down - down > 150_000 ? true : undefined),
+      () => 'nothing moves',
+    );
+    const begun = performance.now();
+    line.vanish();
+    line.set({});
+    const ended = Promise.all([sending, restoring]);
+    await expect(ended.then(() => performance.now() - begun)).resolves.toBeLessThan(65_000);
+    expect(performance.now() - begun).toBeGreaterThan(20_000); // they did hang
+    patient.acknowledged.push({ id: (await sending).id, copy });
+    expect(differences(last?.copy ?? '', restored)).toEqual([]);
     await patient.holds();
   });
 

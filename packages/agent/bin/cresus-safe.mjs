@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-import { launch } from '@cresus-safe/launcher';
 import { statSync } from 'node:fs';
+import { launch } from '@cresus-safe/launcher';
 
 const at = (path) => new URL(`../${path}`, import.meta.url);
 

@@ -63,7 +63,7 @@ describe('scanning a mandate', () => {
   });
 
   it('keeps names as they are: NFC and NFD side by side, beyond the BMP, 255 bytes', async () => {
-    const long = 'é'.repeat(127) + 'a';
+    const long = `${'é'.repeat(127)}a`;
     const names = ['é', 'e\u0301', '\u{1f4c4}', '\uffee', long];
     for (const name of names) put(name);
     const nodes = await scanMandate(root);
