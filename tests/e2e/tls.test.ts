@@ -1,11 +1,14 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect } from '@jest/globals';
 import type { Agent } from '../support/agent.ts';
 import { makeBooks } from '../support/books.ts';
 import { differences } from '../support/compare.ts';
+import { lacksProgram, testWith } from '../support/faults.ts';
 import { type Certificate, selfSigned, TlsFront } from '../support/tls-front.ts';
 import { World } from '../support/world.ts';
 
 describe('a server behind TLS', () => {
+  const lacks = lacksProgram('openssl');
+  const it = testWith(lacks);
   let world: World;
   let own: Certificate;
   let front: TlsFront;
@@ -13,6 +16,7 @@ describe('a server behind TLS', () => {
   let computer: Agent;
 
   beforeAll(async () => {
+    if (lacks !== undefined) return;
     world = await World.create();
     own = selfSigned(world.path('own'), 'localhost');
     front = await TlsFront.before(world.server.url, own);
@@ -20,6 +24,7 @@ describe('a server behind TLS', () => {
     computer = world.computer();
   });
   afterAll(async () => {
+    if (lacks !== undefined) return;
     await front[Symbol.asyncDispose]();
     await world[Symbol.asyncDispose]();
   });
