@@ -7,7 +7,7 @@ import { type Certificate, selfSigned, TlsFront } from '../support/tls-front.ts'
 import { World } from '../support/world.ts';
 
 describe('a server behind TLS', () => {
-  const lacks = lacksProgram('openssl');
+  const lacks = lacksProgram('openssl', 'version');
   const it = testWith(lacks);
   let world: World;
   let own: Certificate;
