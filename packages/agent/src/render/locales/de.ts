@@ -785,6 +785,8 @@ export const de: Locale = {
     'start-mac': 'macOS muss «run-scheduled» alle fünf Minuten starten. Siehe infra/agent/README.md, dann:',
   },
   report: {
+    point: '  «{{name}}»: automatischer Punkt auf diesem Computer gemacht ({{id}}).',
+    'point-unchanged': '  «{{name}}»: unverändert seit dem Punkt {{id}} auf diesem Computer.',
     title: 'Crésus Safe: Sendebericht vom {{date}}',
     who: 'Abonnent {{number}}, Computer «{{device}}»',
     for: 'Geplant für {{date}}',

@@ -762,6 +762,8 @@ export const en: Locale = {
     'start-mac': 'macOS must start “run-scheduled” every five minutes. See infra/agent/README.md, then:',
   },
   report: {
+    point: '  “{{name}}”: automatic point made on this computer ({{id}}).',
+    'point-unchanged': '  “{{name}}”: unchanged since point {{id}} of this computer.',
     title: 'Crésus Safe: report of the send of {{date}}',
     who: 'Subscriber {{number}}, computer “{{device}}”',
     for: 'Due on {{date}}',

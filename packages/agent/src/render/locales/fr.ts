@@ -772,6 +772,8 @@ export const fr = {
     'start-mac': 'macOS doit lancer « run-scheduled » toutes les cinq minutes. Voyez infra/agent/README.md, puis :',
   },
   report: {
+    point: '  « {{name}} » : point de sauvegarde fait sur cet ordinateur ({{id}}).',
+    'point-unchanged': '  « {{name}} » : inchangé depuis le point de sauvegarde {{id}} de cet ordinateur.',
     title: "Crésus Safe : rapport d'envoi du {{date}}",
     who: 'Abonné {{number}}, ordinateur « {{device}} »',
     for: 'Envoi prévu le {{date}}',

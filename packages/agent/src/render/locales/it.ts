@@ -777,6 +777,8 @@ export const it: Locale = {
     'start-mac': 'macOS deve avviare «run-scheduled» ogni cinque minuti. Veda infra/agent/README.md, poi:',
   },
   report: {
+    point: '  «{{name}}»: punto automatico fatto su questo computer ({{id}}).',
+    'point-unchanged': '  «{{name}}»: invariato dal punto {{id}} di questo computer.',
     title: "Crésus Safe: rapporto d'invio del {{date}}",
     who: 'Abbonato {{number}}, computer «{{device}}»',
     for: 'Invio previsto il {{date}}',
