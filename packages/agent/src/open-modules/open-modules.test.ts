@@ -76,6 +76,11 @@ describe('real processes', () => {
     expect((await findOpenModules(mandate)).open).toEqual([]);
   });
 
+  it('tells of a lock on an open file only who has it, not who took it and is gone', async () => {
+    const child = await program('exec 3<> a.cre; flock 3');
+    expect((await findOpenModules(mandate)).open).toMatchObject([{ file: 'a.cre', how: 'process', pid: child.pid }]);
+  });
+
   it('counts a reader, a journal, and the file that lost its name to another', async () => {
     await program('exec 3< a.cre');
     writeFileSync(book('b.salx-journal'), '');
