@@ -30,8 +30,8 @@ beforeEach(() => {
   children = [];
 });
 
-afterEach(() => {
-  for (const child of children) child.kill('SIGKILL');
+afterEach(async () => {
+  await Promise.all(children.map(end));
   rmSync(root, { recursive: true, force: true });
 });
 
@@ -49,6 +49,7 @@ async function program(script: string): Promise<ChildProcess> {
 }
 
 async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill('SIGKILL');
   await once(child, 'exit');
 }

@@ -43,8 +43,8 @@ beforeEach(() => {
   children = [];
 });
 
-afterEach(() => {
-  for (const child of children) child.kill('SIGKILL');
+afterEach(async () => {
+  await Promise.all(children.map(end));
   rmSync(root, { recursive: true, force: true });
 });
 
@@ -62,6 +62,7 @@ async function program(script: string): Promise<ChildProcess> {
 }
 
 async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill('SIGKILL');
   await once(child, 'exit');
 }
