@@ -32,6 +32,8 @@ export interface WriteCopyOptions {
   readonly comment?: string | undefined;
   /** Encrypts the copy (age v1, passphrase). */
   readonly password?: string | undefined;
+  /** What one guess of the password costs (scrypt, log2 N); default that of `age -p`. Less is for tests. */
+  readonly workFactor?: number | undefined;
   readonly agentVersion: string;
   readonly now: () => number;
   readonly signal?: AbortSignal | undefined;
@@ -81,8 +83,9 @@ export class CopyPass {
   }
 
   async run(): Promise<Written> {
-    const { source, password } = this.#options;
-    const body = password === undefined ? this.#sink : await AgeSink.begin(this.#sink, await makeAgeHeader(password));
+    const { source, password, workFactor } = this.#options;
+    const body =
+      password === undefined ? this.#sink : await AgeSink.begin(this.#sink, await makeAgeHeader(password, workFactor));
     const zip = new ZipWriter(body);
     for (const { type, path, mtime, mode } of this.#pass.nodes)
       if (type === 'folder') await zip.folder({ name: FILES + path, mtime, mode });

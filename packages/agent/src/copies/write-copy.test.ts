@@ -116,7 +116,7 @@ describe('a copy of a mandate', () => {
   });
 
   it('opens under its password only, and can be written into an open file', async () => {
-    const { file } = await writeCopy(options({ password: 'un mot de passe' }));
+    const { file } = await writeCopy(options({ password: 'un mot de passe', workFactor: 10 }));
     expect((await contentOf(file, 'un mot de passe')).get('compta.cre')?.equals(bookOf('compta.cre'))).toBe(true);
     await expect(openCopy(file, { password: 'un autre mot' })).rejects.toMatchObject({ kind: 'wrong-secret' });
     await expect(openCopy(file)).rejects.toMatchObject({ kind: 'usage', key: 'error.copy-password-needed' });
