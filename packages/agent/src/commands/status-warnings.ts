@@ -4,6 +4,7 @@ import type { TextKey } from '../render/i18n.ts';
 import { calendarText, dateText, visible } from '../render/text.ts';
 import type { Account } from '../vault/remote.ts';
 import type { Context } from './context.ts';
+import { namesOf, unsettledTwins } from './twins.ts';
 
 /** Something to act upon: `code` for scripts, `message` in the language of the run. */
 export interface StatusWarning {
@@ -110,14 +111,10 @@ function mandateWarnings({ context, state, present }: LocalFacts, mandate: Manda
   return warnings;
 }
 
-/** Several mandates restored from one snapshot stay a warning until only one of them is left here (`mandate remove`). */
+/** Several mandates restored from one backup stay a warning until the user says which one lives on. */
 function twinWarnings({ texts }: Context, mandates: readonly Mandate[], state: State): StatusWarning[] {
-  const families = Map.groupBy(state.twins, ({ sourceId }) => sourceId);
-  return [...families].flatMap(([sourceId, twins]) => {
-    const ids = new Set([sourceId, ...twins.map(({ mandateId }) => mandateId)]);
-    const here = mandates.filter(({ mandateId }) => ids.has(mandateId));
-    if (here.length < 2) return [];
-    const names = here.map(({ name }) => visible(name)).join(', ');
-    return [{ code: 'several-from-one', message: texts('warning.twins', { names }) }];
-  });
+  return unsettledTwins(mandates, state).map((twins) => ({
+    code: 'several-from-one',
+    message: texts('warning.twins', { names: namesOf(twins.mandates) }),
+  }));
 }
