@@ -95,7 +95,9 @@ it('takes at the start what happened while nobody watched, and then nothing for 
 it('makes a point once nothing changed for the whole delay', async () => {
   const at = 20;
   const stage = new Stage();
-  const script: Record<number, () => void> = Object.fromEntries([0, 2, 4].map((n) => [at + n, () => (stage.content = `edit ${n}`)]));
+  const script: Record<number, () => void> = Object.fromEntries(
+    [0, 2, 4].map((n) => [at + n, () => (stage.content = `edit ${n}`)]),
+  );
   const seen: number[] = [];
   for (const look of [at + 4 + QUIET_LOOKS, at + 4 + QUIET_LOOKS + 1])
     script[look] = () => void seen.push(stage.points.length);
