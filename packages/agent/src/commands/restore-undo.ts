@@ -25,7 +25,7 @@ export async function undoRestore(context: Context, args: RestoreArgs): Promise<
   if (log.safetyPoint === null) throw nothingReplaced(mandate);
   await using backup = await openPoint(context, stores, mandate.name, log.safetyPoint);
   const target = await targetOf(mandate, log);
-  return restoreBackup(context, stores, backup, target, args);
+  return await restoreBackup(context, stores, backup, target, args);
 }
 
 function requireAlone({ snapshot, copy, point, intoCurrent, as, to, paths }: RestoreArgs): void {

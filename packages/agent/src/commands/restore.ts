@@ -23,7 +23,7 @@ export async function restore(context: Context, args: RestoreArgs): Promise<Outc
   using stores = new RestoreStores(context);
   const whole = asks ? await askRest(context, stores, args) : args;
   await using backup = await openBackup(context, stores, whole);
-  return restoreBackup(context, stores, backup, chooseTarget(context, backup.source, whole), whole);
+  return await restoreBackup(context, stores, backup, chooseTarget(context, backup.source, whole), whole);
 }
 
 function requireOnePlace({ intoCurrent, as, to }: RestoreArgs): void {

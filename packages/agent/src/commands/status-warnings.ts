@@ -74,17 +74,11 @@ export interface LocalFacts {
 
 /** Warnings that this computer knows by itself. */
 export function localWarnings(facts: LocalFacts): StatusWarning[] {
-  const { context, mandates, state, unanchored, hasKit, present } = facts;
+  const { context, mandates, state, unanchored, hasKit } = facts;
   const { texts } = context;
   const warnings = mandates.flatMap((mandate) => mandateWarnings(facts, mandate));
   if (unanchored) warnings.push({ code: 'unanchored', message: texts('warning.unanchored') });
-  warnings.push(...twinWarnings(context, mandates, state));
-  for (const { mandate, path } of state.kept)
-    if (present(path))
-      warnings.push({
-        code: 'replaced-kept',
-        message: texts('warning.replaced-kept', { name: visible(mandate), path: visible(path) }),
-      });
+  warnings.push(...diskWarnings(facts));
   if (hasKit === false) warnings.push({ code: 'no-kit', message: texts('warning.no-kit') });
   if (state.rebuiltAt !== undefined)
     warnings.push({
@@ -92,6 +86,24 @@ export function localWarnings(facts: LocalFacts): StatusWarning[] {
       message: texts('warning.state-rebuilt', { date: dateText(state.rebuiltAt) }),
     });
   return warnings;
+}
+
+/** What restores left on this computer that somebody should decide. */
+export function diskWarnings({
+  context,
+  mandates,
+  state,
+  present,
+}: Pick<LocalFacts, 'context' | 'mandates' | 'state' | 'present'>): StatusWarning[] {
+  const { texts } = context;
+  const kept = state.kept.filter(({ path }) => present(path));
+  return [
+    ...twinWarnings(context, mandates, state),
+    ...kept.map(({ mandate, path }) => ({
+      code: 'replaced-kept',
+      message: texts('warning.replaced-kept', { name: visible(mandate), path: visible(path) }),
+    })),
+  ];
 }
 
 function mandateWarnings({ context, state, present }: LocalFacts, mandate: Mandate): StatusWarning[] {

@@ -372,7 +372,7 @@ export const en: Locale = {
     'summary-damaged': 'Step {{seq}} is unreadable: {{reason}}',
     'file-cache-rebuilt': 'The memory of unchanged files was damaged: all are read again.',
     'packs-sent-again': 'The server had lost {{packs}} packs of "{{mandate}}": they are sent again.',
-    'newer-on-disk': 'The mandate on disk is newer than the snapshot of {{snapshot}}: files modified since: {{count}}.',
+    'newer-on-disk': 'The mandate on disk is newer than the backup of {{snapshot}}: files modified since: {{count}}.',
     'weak-copy-password': 'This password is easy to guess for someone who holds the copy.',
     'stale-lock':
       '“{{mandate}}”: {{file}} was left by a program that no longer runs. It does no harm; you may delete it.',
