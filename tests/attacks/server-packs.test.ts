@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type RestoreResult, restore, restoreExitCode } from '@cresus-safe/agent';
+import { type RestoreResult, restore, restoreExitCode, vaultSource } from '@cresus-safe/agent';
 import {
   concat,
   type MandateKeys,
@@ -72,7 +72,10 @@ async function partly(change: (honest: Buffer) => Buffer | undefined): Promise<R
   try {
     const snapshot = vault.snapshots().at(-1)?.id as SnapshotId;
     const intents = join(home.dir, 'swaps');
-    const result = await restore({ vault, snapshot, target, mode: 'to', intents, replacedWord: 'remplacé' });
+    const result = await restore({
+      source: await vaultSource({ vault, snapshot, kind: 'snapshot' }),
+      ...{ target, mode: 'to', intents, replacedWord: 'remplacé' },
+    });
     expect(result.damaged.map(({ path }) => path).sort()).toEqual(FIRST);
     expect(restoreExitCode(result)).toBe(10);
     expect(readdirSync(target, { recursive: true }).map(String).sort()).toEqual(['documents', 'lettre.pdf']);

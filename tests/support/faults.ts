@@ -17,8 +17,8 @@ export function testWith(means: string | undefined): typeof test | typeof test.s
 }
 
 /** Why `name` cannot be run here, or `undefined`. */
-export function lacksProgram(name: string): string | undefined {
-  const tried = spawnSync(name, ['--version']);
+export function lacksProgram(name: string, args: readonly string[] = ['--version']): string | undefined {
+  const tried = spawnSync(name, args);
   return tried.status === 0 ? undefined : `${name} is not installed`;
 }
 

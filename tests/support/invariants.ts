@@ -12,6 +12,7 @@ import {
   restore,
   unlock,
   type Vault,
+  vaultSource,
 } from '@cresus-safe/agent';
 import { parseFrame, type SnapshotId } from '@cresus-safe/protocol';
 import type { Agent } from './agent.ts';
@@ -84,7 +85,10 @@ async function unrestorable({ acknowledged, restored = acknowledged, scratch, wa
   for (const { id, copy } of restored) {
     const target = join(scratch, id);
     const intents = join(watcher.home, 'intents');
-    await restore({ vault, snapshot: id as SnapshotId, target, mode: 'to', intents, replacedWord: 'x' });
+    await restore({
+      source: await vaultSource({ vault, snapshot: id as SnapshotId, kind: 'snapshot' }),
+      ...{ target, mode: 'to', intents, replacedWord: 'x' },
+    });
     wrong.push(...differences(copy, target).map((line) => `${id.slice(0, 8)}: ${line}`));
     rmSync(target, { recursive: true });
   }

@@ -24,6 +24,7 @@ import {
   type SnapshotId,
 } from '@cresus-safe/protocol';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { AgentError } from '../errors.ts';
 import type { Mandate } from '../mandate/mandates.ts';
 import { MemoryServer } from '../vault/memory-remote.ts';
 import type { Vault } from '../vault/vault.ts';
@@ -367,4 +368,47 @@ describe('files that do not hold still (F-27)', () => {
     const result = send(meanwhile(() => writeFileSync(join(root, 'a.cre-wal'), 'journal')));
     await expect(result).rejects.toMatchObject({ kind: 'mandate-unstable' });
   });
+});
+
+it('asks every hour of a long send to keep what it relies on: packs of the last snapshot, of a broken off run, its own', async () => {
+  const HOUR = 3_600_000;
+  const hours: number[] = [];
+  const kept: string[][] = [];
+  let now = Date.now();
+  computer.now = () => now;
+  const { remote } = computer;
+  const keepPacks = remote.keepPacks.bind(remote);
+  remote.keepPacks = (ids) => {
+    hours.push(now / HOUR);
+    kept.push([...ids]);
+    return keepPacks(ids);
+  };
+  const packs = (): string[] => [...server.packs.keys()];
+  put('a.cre', randomBytes(100_000));
+  await send();
+  const ofLast = packs();
+  const broken = randomBytes(100_000);
+  put('documents/b.pdf', broken);
+  server.mutations.append = () => {
+    throw new AgentError('unreachable', 'cut');
+  };
+  await expect(send()).rejects.toMatchObject({ kind: 'unreachable' });
+  delete server.mutations.append;
+  const ofBroken = packs().filter((id) => !ofLast.includes(id));
+  expect([ofLast.length, ofBroken.length, kept.length]).toEqual([1, 1, 0]);
+
+  put('documents/c.pdf', randomBytes(70_000_000));
+  const begun = now / HOUR;
+  server.mutations.putPack = () => {
+    now += HOUR * 0.7;
+    return undefined;
+  };
+  await send();
+  const packsSent = packs().length - 2;
+  expect(packsSent).toBeGreaterThan(4);
+  // half an hour too late at most, as packs take that long here
+  expect(hours.length).toBeGreaterThanOrEqual(Math.floor((packsSent * 0.7) / 1.4) - 1);
+  expect(hours.every((hour, i) => hour - (hours[i - 1] ?? begun) >= 1)).toBe(true);
+  for (const ids of kept) expect(ids).toEqual(expect.arrayContaining([...ofLast, ...ofBroken]));
+  expect(new Set(kept.map(({ length }) => length)).size).toBe(kept.length); // each has packs of this run that the one before had not
 });

@@ -1,10 +1,9 @@
-import { lstatSync } from 'node:fs';
 import { AgentError } from '../errors.ts';
 import type { TextKey } from '../render/i18n.ts';
-import { countText, momentText } from '../render/text.ts';
-import type { Comparison } from '../restore/compare.ts';
-import type { SnapshotInfo, Vault } from '../vault/vault.ts';
+import { countText, momentText, visible } from '../render/text.ts';
+import type { Preview } from '../restore/preview.ts';
 import type { Context } from './context.ts';
+import type { OpenedBackup } from './restore-source.ts';
 import type { Target } from './restore-target.ts';
 
 /**
@@ -13,26 +12,19 @@ import type { Target } from './restore-target.ts';
  */
 export async function requireAcceptance(
   context: Context,
-  vault: Vault,
-  snapshot: SnapshotInfo,
-  target: Target,
+  { changes, newer }: Preview,
+  { acceptance, path }: Target,
   accepted: boolean,
 ): Promise<void> {
-  if (target.acceptance === undefined || accepted) return;
-  const comparison = await compared(vault, snapshot, target);
-  showPreview(context, comparison, snapshot);
-  target.asked = true;
+  if (acceptance === undefined || accepted) return;
   const { prompt, texts } = context;
-  const question = target.acceptance === 'current' ? 'restore.ask-current' : 'restore.ask-existing';
+  const question = acceptance === 'current' ? 'restore.ask-current' : 'restore.ask-existing';
   if (prompt.interactive && (await acceptsInFull(context, question))) return;
+  const key = acceptance === 'current' ? 'error.accept-current' : 'error.accept-existing';
   throw new AgentError('acceptance-missing', 'the replacement was not accepted', {
-    key: target.acceptance === 'current' ? 'error.accept-current' : 'error.accept-existing',
-    params: { path: target.path },
-    details: {
-      target: target.path,
-      dialog: texts(target.acceptance === 'current' ? 'error.accept-current' : 'error.accept-existing'),
-      ...(comparison ? { changes: comparison.changes, newerOnDisk: comparison.newer.length } : {}),
-    },
+    key,
+    params: { path },
+    details: { target: path, dialog: texts(key), changes, newerOnDisk: newer.length },
   });
 }
 
@@ -42,22 +34,14 @@ async function acceptsInFull({ prompt, texts }: Context, question: TextKey): Pro
   return answer.toLowerCase() === texts('answer.yes');
 }
 
-async function compared(vault: Vault, snapshot: SnapshotInfo, target: Target): Promise<Comparison | undefined> {
-  if (!lstatSync(target.path, { throwIfNoEntry: false })?.isDirectory()) return undefined;
-  const [{ readSnapshotCatalog }, { planRestore }, { compareTree }] = await Promise.all([
-    import('../restore/catalog.ts'),
-    import('../restore/plan.ts'),
-    import('../restore/compare.ts'),
-  ]);
-  const record = await vault.record(snapshot.id);
-  const { nodes } = await readSnapshotCatalog(vault.reader(), vault.mandate(record.mandateId), record);
-  const plan = planRestore(nodes, { key: (name) => name, windows: process.platform === 'win32' });
-  return compareTree(target.path, plan, record.createdAt);
-}
-
-function showPreview({ output, texts }: Context, comparison: Comparison | undefined, snapshot: SnapshotInfo): void {
-  if (!comparison) return;
-  const { added, changed, removed } = comparison.changes;
+/** What will change, and what is newer on the disk than in the backup. */
+export function showPreview(
+  { output, texts }: Context,
+  { changes, newer }: Preview,
+  { date, source }: OpenedBackup,
+  { mandate }: Target,
+): void {
+  const { added, changed, removed } = changes;
   output.say(
     texts('restore.preview', {
       added: countText(added),
@@ -65,8 +49,12 @@ function showPreview({ output, texts }: Context, comparison: Comparison | undefi
       removed: countText(removed),
     }),
   );
-  const count = comparison.newer.length;
-  if (count === 0) return;
-  const date = momentText(snapshot.createdAt);
-  output.warn('newer-on-disk', texts('warning.newer-on-disk', { count, snapshot: date }));
+  if (newer.length > 0) {
+    const params = { count: newer.length, snapshot: momentText(date), first: visible(newer[0] ?? '') };
+    output.warn('newer-on-disk', texts('warning.newer-on-disk', params));
+  }
+  if (mandate && mandate.mandateId !== source.mandateId) {
+    const params = { name: visible(mandate.name), source: visible(source.mandateName) };
+    output.warn('other-mandate', texts('warning.other-mandate', params));
+  }
 }

@@ -35,7 +35,7 @@ export function drillJson({ home, texts, version }: Context, facts: DrillFacts):
     drills: drilled.map(({ mandate, result, error }) => ({
       mandate,
       sound: result !== undefined && isSound(result),
-      ...(result && { ...result, id: result.id ?? null }),
+      ...result,
       error: error ? { code: error.kind, ...explain(error, texts), details: error.details } : null,
     })),
   };
@@ -63,14 +63,14 @@ function drilledLines(context: Context, { mandate, result, error }: Drilled): st
   if (result) return resultLines(context, result);
   if (!error) return [];
   const { message, hint } = explain(error, texts);
-  return [`✗ ${visible(mandate)} : ${message}`, ...(hint ? [`  → ${hint}`] : [])];
+  return [texts('send.failed', { name: visible(mandate), message }), ...(hint ? [`  → ${hint}`] : [])];
 }
 
 function resultLines(context: Context, result: DrillResult): string[] {
   const { texts } = context;
   const { kind, id, mandate, createdAt, files, bytes, verified, comparedWithDisk } = result;
   const { language } = texts;
-  const source = texts(`drill.kind-${kind}`, { id: id?.slice(0, 8) ?? '', date: momentText(createdAt) });
+  const source = texts(`drill.kind-${kind}`, { id: id.slice(0, 8), date: momentText(createdAt) });
   return [
     `${isSound(result) ? '✓' : '✗'} ${visible(mandate)} · ${source}`,
     texts('drill.restored', {

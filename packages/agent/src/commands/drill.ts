@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, extname, resolve } from 'node:path';
-import { type DrillResult, drillCopy, drillSnapshot, inScratch, isSound } from '../drill/drill.ts';
+import { type DrillResult, drill as drillSource, inScratch, isSound } from '../drill/drill.ts';
 import { AgentError, EXIT_CODES, EXIT_PARTIAL, toAgentError } from '../errors.ts';
 import { ensureFolder, writeDurable } from '../local/files.ts';
 import { loadMandates } from '../mandate/mandates.ts';
 import type { Outcome } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
 import { visible } from '../render/text.ts';
+import type { RestoreSource } from '../restore/source.ts';
 import { writeReport } from '../schedule/reports.ts';
 import type { Context } from './context.ts';
 import { type Drilled, drillJson, drillLines } from './drill-report.ts';
@@ -81,14 +82,31 @@ async function attempt(mandate: string, act: () => Promise<DrillResult>): Promis
   }
 }
 
-function overSnapshot(context: Context, { kind, vault, snapshot }: Found): Promise<DrillResult> {
+async function overSnapshot(context: Context, { kind, vault, snapshot }: Found): Promise<DrillResult> {
+  const { vaultSource } = await import('../restore/vault-source.ts');
+  const options = { kind, vault, snapshot: snapshot.id, signal: context.signal };
+  return overSource(context, snapshot.mandateName, () => vaultSource(options));
+}
+
+async function overCopy(context: Context, file: string): Promise<DrillResult> {
+  const { openCopy } = await import('../copies/open-copy.ts');
+  const { copiedSource } = await import('../restore/copied-source.ts');
+  const copy = await openCopy(resolve(file), { password: context.env['CRESUS_SAFE_COPY_PASSWORD'] || undefined });
+  try {
+    return await overSource(context, copy.manifest.mandate.name, async () => copiedSource(copy, context.signal));
+  } finally {
+    await copy.close();
+  }
+}
+
+function overSource(context: Context, name: string, open: () => Promise<RestoreSource>): Promise<DrillResult> {
   const { home, output, texts, signal } = context;
-  const folder = loadMandates(home).find(({ mandateId }) => mandateId === snapshot.mandateId)?.path;
-  const progress = new Progress(output, texts, 'restore', visible(snapshot.mandateName));
+  const folders = new Map(loadMandates(home).map(({ mandateId, path }) => [mandateId, path]));
+  const progress = new Progress(output, texts, 'restore', visible(name));
   return inScratch(home, async (scratch) => {
     try {
-      return await drillSnapshot({
-        ...{ kind, vault, snapshot, scratch, folder, signal },
+      return await drillSource({
+        ...{ open, scratch, signal, folderOf: (mandateId) => folders.get(mandateId) },
         progress: ({ files, bytes, totalBytes, downloadedBytes }) =>
           progress.update({ files, bytes, totalBytes, received: downloadedBytes }),
       });
@@ -96,18 +114,6 @@ function overSnapshot(context: Context, { kind, vault, snapshot }: Found): Promi
       progress.finish(false);
     }
   });
-}
-
-function overCopy({ home, env, signal }: Context, file: string): Promise<DrillResult> {
-  const folders = new Map(loadMandates(home).map(({ mandateId, path }) => [mandateId, path]));
-  return inScratch(home, (scratch) =>
-    drillCopy({
-      file: resolve(file),
-      password: env['CRESUS_SAFE_COPY_PASSWORD'] || undefined,
-      folderOf: (mandateId) => folders.get(mandateId),
-      ...{ scratch, signal },
-    }),
-  );
 }
 
 /** Data that is off weighs most: it is what the drill is for. */

@@ -71,15 +71,11 @@ test.each([
   ['watch'],
   ['audit'],
   ['forget a'],
-  ['mandate keep x'],
   ['devices revoke x'],
   ['--home /tmp/x ui'],
   ['connect --server x --number 3'],
   ['secret change --rotate'],
   ['send --year-closed=2025'],
-  ['restore x --path *.pdf'],
-  ['restore --undo'],
-  ['restore x --dry-run'],
   ['kit use --store file:/x'],
 ])('%s belongs to a later version and says so', (line) => {
   const { words, flags } = splitWords(line.split(' '));

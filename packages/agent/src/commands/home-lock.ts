@@ -1,22 +1,20 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { sweepTemporary } from '../local/files.ts';
 import { prepareHome } from '../local/home.ts';
 import { type Lock, takeLock } from '../local/lock.ts';
-import { changeState, loadState } from '../local/state.ts';
-import { loadMandates, saveMandates } from '../mandate/mandates.ts';
-import { detectModules } from '../mandate/modules.ts';
+import { visible } from '../render/text.ts';
 import type { Context } from './context.ts';
 
 /** The folder of the home in which a restore notes what it is about to swap. */
-export function intentsFolder({ home }: Context): string {
+export function intentsFolder({ home }: Pick<Context, 'home'>): string {
   return join(home.dir, 'intents');
 }
 
 /**
- * Takes the lock of the home, which whoever opens the vault must hold (its history is a log that is appended to), removes the temporary files of killed runs (F-02) and finishes what a killed restore left:
- * a swap half done, or a new mandate that was restored and not yet registered.
+ * Takes the lock of the home, which whoever opens the vault must hold (its history is a log that is appended to), removes the temporary files of killed runs (F-02) and finishes what a killed restore left,
+ * saying so: a swap half done, or a restored mandate that was not noted yet.
  * @throws AgentError `another-run`
  */
 export async function lockHome(context: Context): Promise<Lock> {
@@ -24,12 +22,7 @@ export async function lockHome(context: Context): Promise<Lock> {
   const lock = takeLock(context.home.lock);
   try {
     sweepTemporary(context.home.dir);
-    const intents = intentsFolder(context);
-    if (existsSync(intents)) {
-      const { recoverSwaps } = await import('../restore/swap.ts');
-      recoverSwaps(intents);
-    }
-    registerPending(context);
+    if (existsSync(intentsFolder(context))) await recoverRestores(context);
     return lock;
   } catch (error) {
     lock.release();
@@ -50,17 +43,19 @@ export async function lockIfFree(context: Context): Promise<Lock | undefined> {
   }
 }
 
-function registerPending({ home, now }: Context): void {
-  const { pending } = loadState(home, now());
-  if (!pending) return;
-  const mandates = loadMandates(home);
-  const isNew = mandates.every(({ name, mandateId }) => name !== pending.name && mandateId !== pending.mandateId);
-  const modules = existsSync(pending.path) ? detectModules(pending.path) : [];
-  if (isNew && !isEmpty(pending.path)) saveMandates(home, [...mandates, { ...pending, modules }]);
-  changeState(home, now(), () => ({ pending: undefined }));
-}
-
-/** True when nothing was put in place yet. */
-function isEmpty(path: string): boolean {
-  return !existsSync(path) || readdirSync(path).length === 0;
+/** Ends what a killed restore left, notes it, and says so. */
+async function recoverRestores({ home, output, texts }: Context): Promise<void> {
+  const folder = intentsFolder({ home });
+  const [{ recoverSwaps }, { readNote, registerRestore }] = await Promise.all([
+    import('../restore/swap.ts'),
+    import('../restore/register.ts'),
+  ]);
+  recoverSwaps(folder, ({ intent, outcome, isAsideThere }) => {
+    const replacedKept = isAsideThere ? intent.aside : null;
+    if (outcome === 'new' && intent.note !== undefined)
+      registerRestore(home, readNote(intent.note), { replacedKept, stamp: undefined });
+    const params = { path: visible(intent.target), kept: visible(replacedKept ?? '') };
+    const key = outcome === 'old' ? 'old' : replacedKept === null ? 'new' : 'kept';
+    output.warn('restore-recovered', texts(`warning.restore-recovered-${key}`, params));
+  });
 }

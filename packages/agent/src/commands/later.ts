@@ -1,15 +1,7 @@
 import { AgentError } from '../errors.ts';
 
 /** Commands of the published contract that this version does not have yet (`group verb` for a verb of a group). */
-const COMMANDS: ReadonlySet<string> = new Set([
-  'forget',
-  'unforget',
-  'plan',
-  'audit',
-  'ui',
-  'mandate keep',
-  'devices revoke',
-]);
+const COMMANDS: ReadonlySet<string> = new Set(['forget', 'unforget', 'plan', 'audit', 'ui', 'devices revoke']);
 
 /** Flags of the published contract that this version does not have yet, by command. */
 const FLAGS: Readonly<Record<string, readonly string[]>> = {
@@ -17,7 +9,6 @@ const FLAGS: Readonly<Record<string, readonly string[]>> = {
   secret: ['rotate'],
   kit: ['store'],
   send: ['year-closed'],
-  restore: ['copy', 'point', 'path', 'dry-run', 'undo'],
 };
 
 /** Refuses what belongs to a later version, by name: better than an unknown word. @throws AgentError `usage` */

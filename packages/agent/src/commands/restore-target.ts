@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { lstatSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { AgentError } from '../errors.ts';
-import { ensureFolder, onDisk } from '../local/files.ts';
+import { findConfig } from '../local/config.ts';
+import { onDisk } from '../local/files.ts';
 import {
   checkName,
   findMandate,
@@ -13,12 +14,19 @@ import {
   nameKey,
   overlaps,
 } from '../mandate/mandates.ts';
-import type { SnapshotInfo } from '../vault/vault.ts';
+import { detectModules } from '../mandate/modules.ts';
+import type { SourceFacts } from '../restore/source.ts';
 import type { Context } from './context.ts';
-import type { Safe } from './open.ts';
-import type { RestoreArgs } from './restore.ts';
 
-/** Where a snapshot goes. */
+/** Which of the places; exactly one of the three. */
+export interface TargetArgs {
+  readonly name: string | undefined;
+  readonly intoCurrent: boolean;
+  readonly as: string | undefined;
+  readonly to: string | undefined;
+}
+
+/** Where a backup goes. */
 export interface Target {
   readonly path: string;
   readonly mode: 'to' | 'new' | 'replace';
@@ -26,19 +34,21 @@ export interface Target {
   readonly mandate: Mandate | undefined;
   /** Which sentence of the dialog must be accepted; undefined when nothing is replaced. */
   readonly acceptance: 'current' | 'existing' | undefined;
-  /** Set once the preview was shown, with its warning. */
-  asked?: boolean;
+  /** Something is there that will be replaced: it gets a safety point first. */
+  readonly replaces: boolean;
 }
 
+type Backup = Pick<SourceFacts, 'mandateId' | 'mandateName'>;
+
 /** The target that the flags mean. @throws AgentError `not-found`, `usage`, `nested-mandate` */
-export function chooseTarget(context: Context, safe: Safe, snapshot: SnapshotInfo, args: RestoreArgs): Target {
+export function chooseTarget(context: Context, backup: Backup, args: TargetArgs): Target {
   const mandates = loadMandates(context.home);
   if (args.to !== undefined) return freeFolder(context, args.to);
-  if (args.intoCurrent) return replacing(getMandate(mandates, args.name), 'current');
+  if (args.intoCurrent) return replacing(getMandate(mandates, args.name ?? ''), 'current');
   const name = checkName(args.as ?? '');
   const existing = findMandate(mandates, name);
-  if (existing) return replacing(existing, existing.mandateId === snapshot.mandateId ? 'current' : 'existing');
-  return asNew(context, safe, snapshot, mandates, name);
+  if (existing) return replacing(existing, existing.mandateId === backup.mandateId ? 'current' : 'existing');
+  return asNew(context, backup, mandates, name);
 }
 
 function freeFolder({ home }: Context, dir: string): Target {
@@ -48,37 +58,39 @@ function freeFolder({ home }: Context, dir: string): Target {
       key: 'error.nested-home',
       params: { path, home: home.dir },
     });
-  return { path, mode: 'to', mandate: undefined, acceptance: undefined };
+  return { path, mode: 'to', mandate: undefined, acceptance: undefined, replaces: false };
 }
 
-function replacing(mandate: Mandate, acceptance: 'current' | 'existing'): Target {
-  return { path: mandate.path, mode: 'replace', mandate, acceptance };
+/** A mandate whose folder is gone has nothing to lose. */
+export function replacing(mandate: Mandate, acceptance: 'current' | 'existing'): Target {
+  const { path } = mandate;
+  return { path, mode: 'replace', mandate, acceptance, replaces: !isFree(path) };
 }
 
 /**
  * A mandate that is not on this computer: it is created beside the one restored from, or in the mandates folder. Under
  * its own name it continues that mandate, unless that is here already under another; else it is a new one.
  */
-function asNew(
-  context: Context,
-  { config }: Safe,
-  snapshot: SnapshotInfo,
-  mandates: readonly Mandate[],
-  name: string,
-): Target {
-  const source = mandates.find(({ mandateId }) => mandateId === snapshot.mandateId);
-  const folder = source ? dirname(source.path) : mandatesRoot(config.mandatesRoot);
+function asNew(context: Context, backup: Backup, mandates: readonly Mandate[], name: string): Target {
+  const source = mandates.find(({ mandateId }) => mandateId === backup.mandateId);
+  const folder = source ? dirname(source.path) : mandatesRoot(findConfig(context.home)?.mandatesRoot);
   const path = join(folder, name);
   refuseNesting(context, mandates, path);
-  ensureFolder(folder);
-  const continues = !source && nameKey(name) === nameKey(snapshot.mandateName);
-  const mandateId = continues ? snapshot.mandateId : randomBytes(16).toString('hex');
+  const continues = !source && nameKey(name) === nameKey(backup.mandateName);
+  const mandateId = continues ? backup.mandateId : randomBytes(16).toString('hex');
+  const isNew = isFree(path);
   return {
     path,
-    mode: isFree(path) ? 'new' : 'replace',
-    mandate: { name, mandateId, path, modules: [] },
-    acceptance: isFree(path) ? undefined : 'existing',
+    mode: isNew ? 'new' : 'replace',
+    mandate: { name, mandateId, path, modules: isNew ? [] : modulesIn(path) },
+    acceptance: isNew ? undefined : 'existing',
+    replaces: !isNew,
   };
+}
+
+/** Of a folder that no mandate has: what is open in it must be known before it is replaced. */
+function modulesIn(path: string): Mandate['modules'] {
+  return lstatSync(path, { throwIfNoEntry: false })?.isDirectory() ? detectModules(path) : [];
 }
 
 function refuseNesting({ home }: Context, mandates: readonly Mandate[], path: string): void {

@@ -13,6 +13,7 @@ import { limitAt, loadSchedule, type Schedule } from '../schedule/schedule.ts';
 import { patiently } from '../schedule/wait.ts';
 import type { Context } from './context.ts';
 import { lockHome } from './home-lock.ts';
+import { makeLocalPoints } from './local-points.ts';
 import { type RunFacts, runJson, runLines } from './scheduled-report.ts';
 import { unattendedSecret } from './secret-source.ts';
 import { type SendOutcome, sendMandates, sentExitCode } from './send.ts';
@@ -90,11 +91,15 @@ async function runDue(context: Context, schedule: Schedule, work: Due, waitMs: n
   noteBegun(context, work);
   const base = { slot: work.slot, attempt: work.attempt, startedAt };
   const facts = await attempt({ ...context, uploadLimit: () => limitAt(schedule, now()) }, work, waitMs).then(
-    (done): RunFacts => ({ ...base, ...done, finishedAt: now(), exitCode: sentExitCode(done.outcome) }),
+    (done): RunFacts => ({
+      ...base,
+      ...done,
+      finishedAt: now(),
+      exitCode: done.error?.exitCode ?? sentExitCode(done.outcome),
+    }),
     (error: unknown): RunFacts => {
       const typed = toAgentError(error);
-      const outcome = { sent: [], failures: [] };
-      return { ...base, outcome, gone: [], error: typed, finishedAt: now(), exitCode: typed.exitCode };
+      return { ...base, ...NOTHING, error: typed, finishedAt: now(), exitCode: typed.exitCode };
     },
   );
   const json = runJson(context, facts);
@@ -137,23 +142,31 @@ function heals({ kind, key }: AgentError): boolean {
   return HEALS.has(kind) || key === 'error.schedule-no-root';
 }
 
-async function attempt(
-  context: Context,
-  work: Due,
-  waitMs: number,
-): Promise<{ outcome: SendOutcome; gone: readonly string[] }> {
+type Attempt = Pick<RunFacts, 'outcome' | 'gone' | 'points' | 'error'>;
+const NOTHING: Attempt = { outcome: { sent: [], failures: [] }, gone: [], points: [] };
+
+async function attempt(context: Context, work: Due, waitMs: number): Promise<Attempt> {
   await requireKey(context);
   using _lock = await waitForLock(context);
   const { mandates, gone } = chosen(context, work);
-  if (mandates.length === 0) return { outcome: { sent: [], failures: [] }, gone };
-  const outcome = await patiently(() => sendMandates(context, mandates), context.signal, {
+  if (mandates.length === 0) return { ...NOTHING, gone };
+  try {
+    return { ...NOTHING, gone, outcome: await sendWaiting(context, mandates, waitMs) };
+  } catch (error) {
+    const typed = toAgentError(error);
+    if (!NETWORK.has(typed.kind)) throw typed;
+    return { ...NOTHING, gone, error: typed, points: await makeLocalPoints(context, mandates) };
+  }
+}
+
+function sendWaiting(context: Context, mandates: readonly Mandate[], totalMs: number): Promise<SendOutcome> {
+  return patiently(() => sendMandates(context, mandates), context.signal, {
     kinds: NETWORK,
-    totalMs: waitMs,
+    totalMs,
     firstMs: 5000,
     longestMs: 2 * MINUTE_MS,
     waits: (error) => context.output.say(explain(error, context.texts).message),
   });
-  return { outcome, gone };
 }
 
 /** Nobody is there to type it. @throws AgentError `usage` */

@@ -24,7 +24,7 @@ export async function install(context: Context): Promise<string[]> {
     writeDurable(path, text, 0o644);
     return path;
   });
-  if (!tellSystemd('enable', '--now', `${NAME}.timer`)) context.output.say(context.texts('schedule.enable'));
+  if (!tellSystemd(context, 'enable', '--now', `${NAME}.timer`)) context.output.say(context.texts('schedule.enable'));
   return files;
 }
 
@@ -33,7 +33,7 @@ export async function uninstall(context: Context): Promise<string[]> {
   const folder = unitFolder(context);
   const files = ['service', 'timer'].map((extension) => join(folder, `${NAME}.${extension}`)).filter(existsSync);
   if (files.length === 0) return [];
-  tellSystemd('disable', '--now', `${NAME}.timer`);
+  tellSystemd(context, 'disable', '--now', `${NAME}.timer`);
   for (const file of files) removeDurable(file);
   return files;
 }
@@ -97,8 +97,9 @@ function quoted(text: string): string {
   return `"${text.replace(/[\\"]/g, '\\$&').replaceAll('%', '%%').replaceAll('$', '$$$$')}"`;
 }
 
-function tellSystemd(...args: string[]): boolean {
-  const options = { stdio: 'ignore', timeout: 20_000 } as const;
+/** Through the environment of the run, which says where the user's systemd listens. */
+function tellSystemd({ env }: Context, ...args: string[]): boolean {
+  const options = { stdio: 'ignore', timeout: 20_000, env } as const;
   if (spawnSync('systemctl', ['--user', 'daemon-reload'], options).status !== 0) return false;
   return spawnSync('systemctl', ['--user', ...args], options).status === 0;
 }

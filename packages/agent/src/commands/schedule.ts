@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { AgentError } from '../errors.ts';
 import { recallRoot } from '../local/keyring.ts';
 import { getMandate, loadMandates } from '../mandate/mandates.ts';
@@ -13,6 +14,7 @@ import {
   removeSchedule,
   type Schedule,
   saveSchedule,
+  schedulePath,
   type UploadLimit,
   ZONE,
 } from '../schedule/schedule.ts';
@@ -149,7 +151,7 @@ export async function scheduleShow(context: Context): Promise<Outcome> {
 export async function scheduleOff(context: Context): Promise<Outcome> {
   const { home, texts } = context;
   using _lock = await lockHome(context);
-  const had = loadSchedule(home) !== undefined;
+  const had = existsSync(schedulePath(home)); // a damaged one too: this is the way out
   removeSchedule(home);
   const removed = await (await import('./schedule-install.ts')).uninstall(context);
   return {

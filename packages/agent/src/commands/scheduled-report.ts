@@ -3,6 +3,7 @@ import { findConfig } from '../local/config.ts';
 import { explain } from '../render/output.ts';
 import { counted, durationText, momentText, sizeText, visible } from '../render/text.ts';
 import type { Context } from './context.ts';
+import type { LocalPoint } from './local-points.ts';
 import type { SendOutcome } from './send.ts';
 import { sentJson, sentLines } from './send-report.ts';
 
@@ -17,13 +18,15 @@ export interface RunFacts {
   readonly outcome: SendOutcome;
   /** Ids of scheduled mandates that are no longer on this computer. */
   readonly gone: readonly string[];
+  /** Made on this computer because the server could not be reached. */
+  readonly points: readonly LocalPoint[];
   /** What stopped them all. */
   readonly error?: AgentError;
 }
 
 /** The report as a document: the fields of `send --all`, and when. */
 export function runJson({ home, texts, version }: Context, facts: RunFacts): Record<string, unknown> {
-  const { slot, attempt, startedAt, finishedAt, exitCode, outcome, gone, error } = facts;
+  const { slot, attempt, startedAt, finishedAt, exitCode, outcome, gone, points, error } = facts;
   const config = findConfig(home);
   return {
     ...{ slot, attempt, startedAt, finishedAt, exitCode, gone },
@@ -35,6 +38,7 @@ export function runJson({ home, texts, version }: Context, facts: RunFacts): Rec
       mandate: mandate.name,
       error: errorJson(why, texts),
     })),
+    points: points.map(({ error: why, ...point }) => ({ ...point, ...(why && { error: errorJson(why, texts) }) })),
     error: error ? errorJson(error, texts) : null,
   };
 }
@@ -48,7 +52,7 @@ function errorJson(error: AgentError, texts: Context['texts']): Record<string, u
 export function runLines(context: Context, facts: RunFacts): string[] {
   const { home, texts } = context;
   const config = findConfig(home);
-  const { slot, startedAt, outcome, gone, error } = facts;
+  const { slot, startedAt, outcome, gone, points, error } = facts;
   const { sent, failures } = outcome;
   return [
     texts('report.title', { date: momentText(startedAt) }),
@@ -62,10 +66,17 @@ export function runLines(context: Context, facts: RunFacts): string[] {
       return hint ? [line, `  → ${hint}`] : [line];
     }),
     ...gone.map((id) => texts('report.gone', { id: id.slice(0, 8) })),
+    ...points.map((point) => pointLine(texts, point)),
     ...sent.flatMap(({ mandate, result }) => sentLines(context, mandate, result)),
     '',
     summary(context, facts),
   ];
+}
+
+function pointLine(texts: Context['texts'], { mandate, id = '', unchanged, error }: LocalPoint): string {
+  const name = visible(mandate);
+  if (error) return texts('send.failed', { name, message: explain(error, texts).message });
+  return texts(unchanged ? 'report.point-unchanged' : 'report.point', { name, id: id.slice(0, 8) });
 }
 
 function errorLines(error: AgentError, texts: Context['texts']): string[] {

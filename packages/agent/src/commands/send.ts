@@ -13,6 +13,7 @@ import type { Context } from './context.ts';
 import { lockHome } from './home-lock.ts';
 import { openSafe, rememberKnown, type Safe, warner } from './open.ts';
 import { sentJson, sentLines } from './send-report.ts';
+import { warnOfTwins } from './twins.ts';
 
 export interface SendArgs {
   readonly names: readonly string[];
@@ -136,6 +137,7 @@ async function sendOne(
   const { output, texts, signal, version } = context;
   signal.throwIfAborted();
   refuseMixing(safe.vault, mandate);
+  warnOfTwins(context, mandate);
   await requireClosed(mandate, warner(context));
   const progress = new Progress(output, texts, 'send', visible(mandate.name));
   const { backup } = await import('../backup/backup.ts');

@@ -4,6 +4,7 @@ import type { TextKey } from '../render/i18n.ts';
 import { calendarText, dateText, visible } from '../render/text.ts';
 import type { Account } from '../vault/remote.ts';
 import type { Context } from './context.ts';
+import { namesOf, unsettledTwins } from './twins.ts';
 
 /** Something to act upon: `code` for scripts, `message` in the language of the run. */
 export interface StatusWarning {
@@ -73,17 +74,11 @@ export interface LocalFacts {
 
 /** Warnings that this computer knows by itself. */
 export function localWarnings(facts: LocalFacts): StatusWarning[] {
-  const { context, mandates, state, unanchored, hasKit, present } = facts;
+  const { context, mandates, state, unanchored, hasKit } = facts;
   const { texts } = context;
   const warnings = mandates.flatMap((mandate) => mandateWarnings(facts, mandate));
   if (unanchored) warnings.push({ code: 'unanchored', message: texts('warning.unanchored') });
-  warnings.push(...twinWarnings(context, mandates, state));
-  for (const { mandate, path } of state.kept)
-    if (present(path))
-      warnings.push({
-        code: 'replaced-kept',
-        message: texts('warning.replaced-kept', { name: visible(mandate), path: visible(path) }),
-      });
+  warnings.push(...diskWarnings(facts));
   if (hasKit === false) warnings.push({ code: 'no-kit', message: texts('warning.no-kit') });
   if (state.rebuiltAt !== undefined)
     warnings.push({
@@ -91,6 +86,24 @@ export function localWarnings(facts: LocalFacts): StatusWarning[] {
       message: texts('warning.state-rebuilt', { date: dateText(state.rebuiltAt) }),
     });
   return warnings;
+}
+
+/** What restores left on this computer that somebody should decide. */
+export function diskWarnings({
+  context,
+  mandates,
+  state,
+  present,
+}: Pick<LocalFacts, 'context' | 'mandates' | 'state' | 'present'>): StatusWarning[] {
+  const { texts } = context;
+  const kept = state.kept.filter(({ path }) => present(path));
+  return [
+    ...twinWarnings(context, mandates, state),
+    ...kept.map(({ mandate, path }) => ({
+      code: 'replaced-kept',
+      message: texts('warning.replaced-kept', { name: visible(mandate), path: visible(path) }),
+    })),
+  ];
 }
 
 function mandateWarnings({ context, state, present }: LocalFacts, mandate: Mandate): StatusWarning[] {
@@ -110,14 +123,10 @@ function mandateWarnings({ context, state, present }: LocalFacts, mandate: Manda
   return warnings;
 }
 
-/** Several mandates restored from one snapshot stay a warning until only one of them is left here (`mandate remove`). */
+/** Several mandates restored from one backup stay a warning until the user says which one lives on. */
 function twinWarnings({ texts }: Context, mandates: readonly Mandate[], state: State): StatusWarning[] {
-  const families = Map.groupBy(state.twins, ({ sourceId }) => sourceId);
-  return [...families].flatMap(([sourceId, twins]) => {
-    const ids = new Set([sourceId, ...twins.map(({ mandateId }) => mandateId)]);
-    const here = mandates.filter(({ mandateId }) => ids.has(mandateId));
-    if (here.length < 2) return [];
-    const names = here.map(({ name }) => visible(name)).join(', ');
-    return [{ code: 'several-from-one', message: texts('warning.twins', { names }) }];
-  });
+  return unsettledTwins(mandates, state).map((twins) => ({
+    code: 'several-from-one',
+    message: texts('warning.twins', { names: namesOf(twins.mandates) }),
+  }));
 }

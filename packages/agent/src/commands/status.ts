@@ -13,7 +13,7 @@ import { cached } from '../vault/unlock.ts';
 import type { Context } from './context.ts';
 import { lockIfFree } from './home-lock.ts';
 import { mandateJson, mandateLines } from './mandate-list.ts';
-import { accountWarnings, localWarnings, type StatusWarning } from './status-warnings.ts';
+import { accountWarnings, diskWarnings, localWarnings, type StatusWarning } from './status-warnings.ts';
 
 /**
  * The subscription's date, the mandates with their last snapshot, and what deserves attention. Works without the
@@ -23,16 +23,7 @@ export async function status(context: Context): Promise<Outcome> {
   const { home, texts, now } = context;
   const config = findConfig(home);
   const mandates = loadMandates(home);
-  if (!config || readToken(home) === undefined)
-    return {
-      json: {
-        connected: false,
-        subscription: null,
-        mandates: mandates.map((m) => mandateJson(m, loadState(home, now()))),
-        warnings: [],
-      },
-      lines: [texts('status.not-connected'), texts.find('hint.not-connected') ?? ''],
-    };
+  if (!config || readToken(home) === undefined) return unconnected(context, mandates);
   const warnings: StatusWarning[] = [];
   // while another run holds the lock, the status tells what is known and leaves the vault to that run
   using lock = await lockIfFree(context);
@@ -51,6 +42,29 @@ export async function status(context: Context): Promise<Outcome> {
     }),
   );
   return outcome(context, { config, mandates, state, account, warnings });
+}
+
+/** Points, copies and restores need no connection: what they leave to say is said without one. */
+async function unconnected(context: Context, mandates: readonly Mandate[]): Promise<Outcome> {
+  const { home, texts, now } = context;
+  using _lock = await lockIfFree(context);
+  const state = loadState(home, now());
+  const warnings = diskWarnings({ context, mandates, state, present: existsSync });
+  const lines = mandates.length === 0 ? [] : mandateLines(context, mandates, state);
+  return {
+    json: {
+      connected: false,
+      subscription: null,
+      mandates: mandates.map((mandate) => mandateJson(mandate, state)),
+      warnings,
+    },
+    lines: [
+      texts('status.not-connected'),
+      texts.find('hint.not-connected') ?? '',
+      ...lines.map((line) => `  ${line}`),
+      ...warnings.map(({ message }) => `⚠ ${message}`),
+    ],
+  };
 }
 
 async function askServer(context: Context, warnings: StatusWarning[], mayNote: boolean): Promise<Account | undefined> {

@@ -6,7 +6,8 @@ import { findMandate, loadMandates } from '../mandate/mandates.ts';
 import type { Points } from '../points/store.ts';
 import type { SnapshotInfo, Vault } from '../vault/vault.ts';
 import type { Context } from './context.ts';
-import { openSafe, type Safe, warner } from './open.ts';
+import { openSafe, type Safe } from './open.ts';
+import { openPointsHere } from './open-points.ts';
 import { chooseSnapshot, snapshotsOf } from './snapshots.ts';
 
 /** A saved state, in the vault that holds it. */
@@ -61,11 +62,8 @@ export class Stores {
 
   /** The points; undefined when none was ever made here. */
   async points(): Promise<Points | undefined> {
-    const { home, now, version } = this.#context;
-    if (this.#points || !existsSync(join(home.points, 'store'))) return this.#points;
-    const { openPoints } = await import('../points/store.ts');
-    const deviceName = findConfig(home)?.deviceName ?? '';
-    this.#points = await openPoints({ home, now, deviceName, agentVersion: version, warn: warner(this.#context) });
+    const { home } = this.#context;
+    if (!this.#points && existsSync(join(home.points, 'store'))) this.#points = await openPointsHere(this.#context);
     return this.#points;
   }
 

@@ -7,6 +7,7 @@ import { copyCommands } from './grammar/copies.ts';
 import { mandateCommands } from './grammar/mandates.ts';
 import { flag, type Grammar, value } from './grammar/parts.ts';
 import { pointCommands } from './grammar/points.ts';
+import { restoreCommands } from './grammar/restore.ts';
 import { scheduleCommands } from './grammar/schedule.ts';
 import { setupCommands } from './grammar/setup.ts';
 import { trustCommands } from './grammar/trust.ts';
@@ -30,6 +31,7 @@ export async function runCommandLine(argv: readonly string[], context: Context):
   const groups = [
     setupCommands,
     mandateCommands,
+    restoreCommands,
     trustCommands,
     pointCommands,
     copyCommands,

@@ -2,11 +2,13 @@ import { promisify } from 'node:util';
 import { constants, deflateRaw } from 'node:zlib';
 
 /** Files are read and compressed in blocks of this many bytes, several at the same time. */
-export const BLOCK_BYTES = 1024 * 1024;
+export const BLOCK_BYTES = 512 * 1024;
 /** Below it trying costs less than guessing. */
 const SAMPLE_BYTES = 64 * 1024;
 /** Compressing helps when it takes away a tenth at least. */
 const WORTH = 0.9;
+/** Compressed bytes made in one trip to another thread: big enough to be few, small enough that many at once are no burden. */
+const OUTPUT_BYTES = 256 * 1024;
 /** The longest stored block of deflate (RFC 1951, 3.2.4). */
 const MAX_STORED = 0xffff;
 
@@ -18,8 +20,8 @@ export const LAST_BLOCK = Buffer.from([0x03, 0x00]);
 /** A small file compressed, or undefined when that does not help. */
 export async function compressWhole(bytes: Buffer): Promise<Buffer | undefined> {
   if (!(await isWorth(bytes))) return undefined;
-  const made = await deflate(bytes, options(bytes.length, constants.Z_FINISH));
-  return made.length < bytes.length * WORTH ? made : undefined;
+  const made = await deflate(bytes, options(constants.Z_FINISH));
+  return made.length < bytes.length * WORTH ? tight(made) : undefined;
 }
 
 /**
@@ -28,20 +30,27 @@ export async function compressWhole(bytes: Buffer): Promise<Buffer | undefined> 
  */
 export async function compressBlock(bytes: Buffer): Promise<readonly Buffer[]> {
   if (!(await isWorth(bytes))) return storedBlocks(bytes);
-  return [await deflate(bytes, options(bytes.length, constants.Z_SYNC_FLUSH))];
+  return [tight(await deflate(bytes, options(constants.Z_SYNC_FLUSH)))];
 }
 
 /** Whether a sample from the middle shrinks: documents and pictures are compressed already. */
 export async function isWorth(bytes: Buffer): Promise<boolean> {
   if (bytes.length <= SAMPLE_BYTES) return bytes.length > 0;
   const at = (bytes.length - SAMPLE_BYTES) >> 1;
-  const made = await deflate(bytes.subarray(at, at + SAMPLE_BYTES), options(SAMPLE_BYTES, constants.Z_FINISH));
+  const made = await deflate(bytes.subarray(at, at + SAMPLE_BYTES), options(constants.Z_FINISH));
   return made.length < SAMPLE_BYTES * WORTH;
 }
 
-/** The output in one piece: each piece of it is a trip to another thread and back. */
-function options(length: number, finishFlush: number): { level: number; chunkSize: number; finishFlush: number } {
-  return { level: 1, chunkSize: length + (length >> 3) + 1024, finishFlush };
+function options(finishFlush: number): { level: number; chunkSize: number; finishFlush: number } {
+  return { level: 1, chunkSize: OUTPUT_BYTES, finishFlush };
+}
+
+/** Gives a result memory of its own size: it may wait among many others until it is written. */
+function tight(bytes: Buffer): Buffer {
+  if (bytes.length * 2 > bytes.buffer.byteLength) return bytes;
+  const own = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(own);
+  return own;
 }
 
 function storedBlocks(bytes: Buffer): Buffer[] {

@@ -21,12 +21,18 @@ export type CopyDefect =
   | 'overlap'
   | 'tampered';
 
+/** Names of hostile copies may have any length. */
+const MAX_SHOWN = 300;
+
 /** A copy that is not what it should be: exit code 10, `details.defect` says what. */
 export function copyDefect(
   defect: CopyDefect,
-  params: Record<string, string | number> = {},
+  facts: Record<string, string | number> = {},
   cause?: unknown,
 ): AgentError {
+  const params = Object.fromEntries(
+    Object.entries(facts).map(([key, value]) => [key, typeof value === 'string' ? value.slice(0, MAX_SHOWN) : value]),
+  );
   const told = Object.entries(params).map(([key, value]) => `${key} ${value}`);
   return new AgentError('integrity', `copy: ${[defect, ...told].join(', ')}`, {
     key: `error.copy-${defect}`,

@@ -91,7 +91,15 @@ export function sweepUnfinished(folder: string, now: number): void {
     const path = join(folder, name);
     const found = lstatSync(path, { throwIfNoEntry: false });
     const isOver = host === hostMark() ? !isAlive(Number(pid)) : now - (found?.mtimeMs ?? now) > FOREIGN_MS;
-    if (isOver && found?.isFile()) onDisk(path, () => rmSync(path, { force: true }));
+    if (isOver && found?.isFile()) removeIfAllowed(path);
+  }
+}
+
+function removeIfAllowed(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {
+    // of another user: no reason to refuse this copy
   }
 }
 
@@ -136,19 +144,14 @@ export function putInPlace(temporary: string, path: string, overwrite: boolean):
   onDisk(path, () => syncFolder(dirname(path)));
 }
 
-/** @returns false where hard links are not to be had */
+/** @returns false where hard links are not to be had: each system says so in another way, and the rename tells what is wrong */
 function link(temporary: string, path: string): boolean {
   try {
     linkSync(temporary, path);
     return true;
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') throw fileExists(path);
-    if (code === 'EPERM' || code === 'ENOTSUP' || code === 'EOPNOTSUPP' || code === 'ENOSYS' || code === 'EINVAL')
-      return false;
-    return onDisk(path, () => {
-      throw error;
-    });
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw fileExists(path);
+    return false;
   }
 }
 

@@ -76,7 +76,7 @@ async function* inflatedWhole(source: ByteSource, entry: DirectoryEntry, start: 
 
 async function* inflatedStream(source: ByteSource, entry: DirectoryEntry, start: number): AsyncGenerator<Buffer> {
   const packed = Readable.from(raw(source, entry, start));
-  const unpacked = createInflateRaw({ chunkSize: BLOCK_BYTES / 4 });
+  const unpacked = createInflateRaw({ chunkSize: BLOCK_BYTES / 2 });
   packed.on('error', (error) => unpacked.destroy(error));
   try {
     for await (const piece of packed.pipe(unpacked)) yield piece as Buffer;

@@ -6,14 +6,14 @@ export type PathDefect = 'absolute' | 'drive' | 'backslash' | 'nul' | 'dots' | '
 
 /**
  * The defect of a relative path, if it has one (MS-32). A backslash is one: half of all programs that unpack a ZIP file take it
- * for the border of a folder. So is a drive (`C:`) at the beginning.
+ * for the border of a folder. So is a drive at the beginning, whatever its letter (CVE-2019-1351).
  */
 export function pathDefect(path: string): PathDefect | undefined {
   if (!path.isWellFormed()) return 'text';
   if (path.includes('\0')) return 'nul';
   if (path.includes('\\')) return 'backslash';
   if (path.startsWith('/')) return 'absolute';
-  if (/^[A-Za-z]:/.test(path)) return 'drive';
+  if (/^.:/su.test(path)) return 'drive';
   const parts = path.split('/');
   if (parts.includes('.') || parts.includes('..')) return 'dots';
   if (parts.includes('')) return 'empty';

@@ -2,66 +2,13 @@ import { realpathSync, unlinkSync } from 'node:fs';
 import { dirname, isAbsolute, relative, sep } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { crashPoint } from '../local/crash.ts';
-import { makeAgeHeader } from './age-header.ts';
-import { AgeSink } from './age-payload.ts';
-import { BLOCK_BYTES } from './blocks.ts';
 import { FileSink } from './byte-sink.ts';
 import { chooseFile, putInPlace, requireFree, requireSpace, sweepUnfinished, temporaryBeside } from './copy-file.ts';
-import { type CopySource, SourceChanged, type SourceFile, type SourceNode, type SourcePass } from './copy-source.ts';
-import {
-  type CopyProblem,
-  FILES,
-  MANIFEST,
-  type ManifestHead,
-  manifestText,
-  type TreeFile,
-  type TreeNode,
-} from './manifest.ts';
+import { CopyPass, interrupted, type WriteCopyOptions, type Written, type WrittenCopy } from './copy-pass.ts';
+import { SourceChanged } from './copy-source.ts';
 import { openCopy } from './open-copy.ts';
-import { type PreparedFile, prepareFile, ZipWriter } from './zip-writer.ts';
 
-export interface CopyProgress {
-  readonly phase: 'write' | 'verify';
-  readonly files: number;
-  /** Plain bytes written and read back; each counts half, so that it ends at `totalBytes`. */
-  readonly bytes: number;
-  readonly totalBytes: number;
-}
-
-export interface WriteCopyOptions {
-  readonly source: CopySource;
-  /** A file, whose extension may be missing, or a folder. */
-  readonly file: string;
-  readonly overwrite: boolean;
-  readonly comment?: string | undefined;
-  /** Encrypts the copy (age v1, passphrase). */
-  readonly password?: string | undefined;
-  readonly agentVersion: string;
-  readonly now: () => number;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: (progress: CopyProgress) => void;
-}
-
-export interface WrittenCopy {
-  /** Absolute. */
-  readonly file: string;
-  /** Size and SHA-256 of the file itself. */
-  readonly bytes: number;
-  readonly sha256: string;
-  /** Files and folders of the mandate in it. */
-  readonly entries: number;
-  readonly files: number;
-  readonly plainBytes: number;
-  readonly createdAt: number;
-  readonly comment: string;
-  readonly encrypted: boolean;
-  /** What the copy does not hold. */
-  readonly problems: readonly CopyProblem[];
-  readonly durationMs: number;
-}
-
-/** Small files that are compressed while the next ones are read. */
-const PREPARED_AT_ONCE = 8;
+export type { CopyProgress, WriteCopyOptions, WrittenCopy } from './copy-pass.ts';
 
 /**
  * Writes one `.pe-backup`: source → ZIP (→ age) → temporary file beside the target → durable → read back, every hash compared →
@@ -91,8 +38,6 @@ export async function writeCopy(options: WriteCopyOptions): Promise<WrittenCopy>
   }
 }
 
-type Written = Omit<WrittenCopy, 'file' | 'durationMs'>;
-
 /** A copy in the folder that it copies would hold its elders, and grow without end. */
 function requireOutside(file: string, folder: string | undefined): void {
   if (folder === undefined || !isWithin(realpathSync(folder), realpathSync(dirname(file)))) return;
@@ -121,134 +66,6 @@ async function writeStable(options: WriteCopyOptions, file: string, temporary: s
   }
 }
 
-/** One pass over a source into one file. */
-class CopyPass {
-  readonly #options: WriteCopyOptions;
-  readonly #pass: SourcePass;
-  readonly #sink: FileSink;
-  readonly #done = new Map<string, TreeFile>();
-  readonly #problems: CopyProblem[];
-  readonly #totalBytes: number;
-  #bytes = 0;
-
-  constructor(options: WriteCopyOptions, pass: SourcePass, sink: FileSink) {
-    this.#options = options;
-    this.#pass = pass;
-    this.#sink = sink;
-    this.#problems = [...pass.problems];
-    this.#totalBytes = pass.files.reduce((sum, { size }) => sum + size, 0);
-  }
-
-  async run(): Promise<Written> {
-    const { source, password } = this.#options;
-    const body = password === undefined ? this.#sink : await AgeSink.begin(this.#sink, await makeAgeHeader(password));
-    const zip = new ZipWriter(body);
-    for (const { type, path, mtime, mode } of this.#pass.nodes)
-      if (type === 'folder') await zip.folder({ name: FILES + path, mtime, mode });
-    crashPoint('copy-open');
-    await this.#files(zip);
-    await source.end();
-    const head = this.#head();
-    const nodes = this.#nodes();
-    const text = manifestBlocks(manifestText(head, nodes, this.#problems));
-    await zip.streamed({ name: MANIFEST, mtime: head.writtenAt * 1000, mode: 0o644 }, 0, text);
-    await zip.end();
-    await body.end();
-    const sha256 = await this.#sink.finish();
-    return {
-      ...{ bytes: this.#sink.bytes, sha256, entries: nodes.length, files: this.#done.size, plainBytes: this.#bytes },
-      ...{ createdAt: head.createdAt, comment: head.comment, encrypted: password !== undefined },
-      problems: this.#problems,
-    };
-  }
-
-  async #files(zip: ZipWriter): Promise<void> {
-    const ahead: { node: SourceNode; file: SourceFile; made: Promise<PreparedFile> }[] = [];
-    const settle = async (leave: number): Promise<void> => {
-      while (ahead.length > leave) {
-        const { node, file, made } = ahead.shift() as (typeof ahead)[number];
-        const prepared = await made;
-        await zip.prepared(prepared);
-        this.#add(node, file, prepared.sha256);
-      }
-    };
-    for (const node of this.#pass.files) {
-      if (this.#options.signal?.aborted) throw interrupted();
-      const file = await this.#options.source.read(node);
-      if ('code' in file) this.#problems.push(file);
-      else if (file.size <= BLOCK_BYTES) {
-        const made = prepareFile(factsOf(node, file), await whole(file));
-        made.catch(() => undefined); // awaited by `settle`, in order
-        ahead.push({ node, file, made });
-        await settle(PREPARED_AT_ONCE);
-      } else {
-        await settle(0);
-        this.#add(node, file, await zip.streamed(factsOf(node, file), file.size, this.#watched(file.blocks)), false);
-      }
-    }
-    await settle(0);
-  }
-
-  /** Told block by block, so that one big file does not look like a halt. */
-  async *#watched(blocks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const block of blocks) {
-      if (this.#options.signal?.aborted) throw interrupted();
-      yield block;
-      this.#advance(block.length);
-    }
-  }
-
-  #add({ path, sha256: known }: SourceNode, { mtime, mode, size }: SourceFile, sha256: string, isNew = true): void {
-    if (known !== undefined && known !== sha256) throw damagedFile(path);
-    this.#done.set(path, { type: 'file', path, size, mtime, mode, sha256 });
-    if (isNew) this.#advance(size);
-    crashPoint('copy-entry');
-  }
-
-  #advance(bytes: number): void {
-    this.#bytes += bytes;
-    const totalBytes = this.#totalBytes;
-    this.#options.onProgress?.({ phase: 'write', files: this.#done.size, bytes: this.#bytes / 2, totalBytes });
-  }
-
-  #head(): ManifestHead {
-    const { source, comment, agentVersion, now } = this.#options;
-    const { createdAt, mandate, modules, kind, id } = source;
-    const facts = { createdAt, writtenAt: now(), agentVersion, mandate, modules };
-    return { ...facts, source: { kind, id }, comment: comment ?? source.comment };
-  }
-
-  /** In the order of the catalog, with the facts of what was read. */
-  #nodes(): TreeNode[] {
-    return this.#pass.nodes.flatMap(({ type, path, mtime, mode }): readonly TreeNode[] => {
-      if (type === 'folder') return [{ type, path, mtime, mode }];
-      const file = this.#done.get(path);
-      return file ? [file] : [];
-    });
-  }
-}
-
-function factsOf({ path }: SourceNode, { mtime, mode }: SourceFile): { name: string; mtime: number; mode: number } {
-  return { name: FILES + path, mtime, mode };
-}
-
-async function whole({ blocks }: SourceFile): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  for await (const block of blocks) pieces.push(block);
-  return pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces);
-}
-
-async function* manifestBlocks(lines: Iterable<string>): AsyncGenerator<Buffer> {
-  let text = '';
-  for (const line of lines) {
-    text += line;
-    if (text.length < BLOCK_BYTES / 8) continue;
-    yield Buffer.from(text);
-    text = '';
-  }
-  yield Buffer.from(text);
-}
-
 /** Opens what was written as anyone would, and compares the hash of every file. */
 async function readBack(options: WriteCopyOptions, temporary: string, { files, plainBytes }: Written): Promise<void> {
   const { password, signal, onProgress } = options;
@@ -265,24 +82,10 @@ async function readBack(options: WriteCopyOptions, temporary: string, { files, p
   }
 }
 
-/** All files or none, as for a restore over a mandate: what is still good of a damaged snapshot goes into a folder. */
-function damagedFile(path: string): AgentError {
-  return new AgentError('integrity', `${path} is damaged`, {
-    key: 'error.copy-source-damaged',
-    hint: 'hint.restore-to',
-    params: { path },
-    details: { files: [{ path, reason: 'damaged' }] },
-  });
-}
-
 function discard(temporary: string): void {
   try {
     unlinkSync(temporary);
   } catch {
     // never made, renamed already, or left for the next copy's sweep: what failed before matters more
   }
-}
-
-function interrupted(): AgentError {
-  return new AgentError('interrupted', 'interrupted');
 }

@@ -82,14 +82,16 @@ function entryOf(raw: Entry): DirectoryEntry {
   return { name, isFolder, method, crc, compressedSize, size, offset, rawName };
 }
 
-/** UTF-8 where the entry says so or is ASCII; else as Info-ZIP and DOS wrote names. */
-function nameOf({ generalPurposeBitFlag: flags, fileNameRaw: raw, extraFields }: Entry): string {
-  if ((flags & 0x800) === 0) return getFileNameLowLevel(flags, raw, extraFields, true);
+/** UTF-8 where the entry says so, or where Unix made it (Info-ZIP writes names as they are there); else as DOS did. */
+function nameOf({ generalPurposeBitFlag: flags, fileNameRaw: raw, extraFields, versionMadeBy }: Entry): string {
+  const saysUtf8 = (flags & 0x800) !== 0;
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(raw);
+    if (saysUtf8 || UNIX_HOSTS.has(versionMadeBy >> 8))
+      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(raw);
   } catch (error) {
-    throw copyDefect('path', { path: raw.toString('latin1') }, error);
+    if (saysUtf8) throw copyDefect('path', { path: raw.toString('latin1') }, error);
   }
+  return getFileNameLowLevel(flags, raw, extraFields, true);
 }
 
 /** Entries that share bytes make a small file of a huge one (Fifield's bomb); honest ones lie apart. */

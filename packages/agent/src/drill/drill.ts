@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type AgentError, toAgentError } from '../errors.ts';
+import type { CatalogNode } from '@cresus-safe/protocol';
 import { ensureFolder, onDisk } from '../local/files.ts';
 import type { Home } from '../local/home.ts';
-import { readSnapshotCatalog } from '../restore/catalog.ts';
-import { type RestoreProgress, restore } from '../restore/restore.ts';
-import type { SnapshotInfo, Vault } from '../vault/vault.ts';
+import type { RestoreProgress, RestoreResult } from '../restore/options.ts';
+import { restore } from '../restore/restore.ts';
+import type { RestoreSource } from '../restore/source.ts';
 import { checkTree, type RestoredFile, type TreeCheck } from './check-tree.ts';
 
 /** A path with why it is not as it was saved. */
@@ -18,8 +18,8 @@ export interface DrillDefect {
 /** What a test restore of one backup showed. */
 export interface DrillResult extends TreeCheck {
   readonly kind: 'snapshot' | 'point' | 'copy';
-  /** Undefined for a copy. */
-  readonly id: string | undefined;
+  /** Of the snapshot or point; of a copy, the hash of what it says it holds. */
+  readonly id: string;
   readonly mandate: string;
   /** ms since 1970. */
   readonly createdAt: number;
@@ -58,40 +58,35 @@ export async function inScratch<T>(home: Home, act: (folder: string) => Promise<
 }
 
 export interface DrillOptions {
-  readonly kind: 'snapshot' | 'point';
-  readonly vault: Vault;
-  readonly snapshot: SnapshotInfo;
+  /** A source of the backup; asked twice, so that what the restore believed is not what it is judged by. */
+  readonly open: () => Promise<RestoreSource>;
   /** An empty folder. */
   readonly scratch: string;
-  /** The mandate on this computer, to compare with; undefined when it is not here. */
-  readonly folder: string | undefined;
+  /** The mandate with this id on this computer, to compare with; undefined when it is not here. */
+  readonly folderOf: (mandateId: string) => string | undefined;
   readonly signal: AbortSignal;
-  readonly progress?: (progress: RestoreProgress) => void;
+  readonly progress?: ((progress: RestoreProgress) => void) | undefined;
 }
 
 /**
- * Restores a snapshot or a point into the scratch folder as `restore --to` does, then reads everything again.
+ * Restores a backup into the scratch folder as `restore --to` does, then reads everything again.
  * @throws AgentError when the restore cannot be made at all: a damaged catalog, no room, no connection
  */
-export async function drillSnapshot(options: DrillOptions): Promise<DrillResult> {
-  const { kind, vault, snapshot, scratch, folder, signal, progress } = options;
+export async function drill({ open, scratch, folderOf, signal, progress }: DrillOptions): Promise<DrillResult> {
   const started = performance.now();
   const target = join(scratch, 'tree');
+  const source = await open();
   const restored = await restore({
-    ...{ vault, target, signal, snapshot: snapshot.id, mode: 'to' },
+    ...{ source, target, mode: 'to', signal, progress },
     intents: join(scratch, 'intents'),
     replacedWord: '',
-    ...(progress && { progress }),
   });
-  const files = await filesOf(options, target, restored);
-  const checked = await checkTree(
-    files,
-    restored.modules.map(({ file }) => file),
-    folder,
-    signal,
-  );
+  const files = placedFiles(await (await open()).readTree(), target, restored);
+  const modules = source.modules.map(({ file }) => file);
+  const checked = await checkTree(files, modules, folderOf(source.mandateId), signal);
+  const { kind, id, mandateName: mandate, createdAt } = source;
   return {
-    ...{ kind, id: snapshot.id, mandate: snapshot.mandateName, createdAt: snapshot.createdAt },
+    ...{ kind, id, mandate, createdAt },
     ...{ files: restored.files, bytes: restored.bytes, downloadedBytes: restored.downloadedBytes },
     ...{ damaged: restored.damaged, problems: restored.problems },
     ...checked,
@@ -99,14 +94,12 @@ export async function drillSnapshot(options: DrillOptions): Promise<DrillResult>
   };
 }
 
-/** The files that came back, by the catalog: read anew, so that what the restore believed is not what it is judged by. */
-async function filesOf(
-  { vault, snapshot, signal }: DrillOptions,
+/** The files that came back, and where they lie. */
+function placedFiles(
+  nodes: readonly CatalogNode[],
   target: string,
-  { damaged, renamed }: Pick<Awaited<ReturnType<typeof restore>>, 'damaged' | 'renamed'>,
-): Promise<RestoredFile[]> {
-  const record = await vault.record(snapshot.id);
-  const { nodes } = await readSnapshotCatalog(vault.reader(signal), vault.mandate(record.mandateId), record);
+  { damaged, renamed }: Pick<RestoreResult, 'damaged' | 'renamed'>,
+): RestoredFile[] {
   const lost = new Set(damaged.map(({ path }) => path));
   const placed = new Map(renamed.map(({ from, to }) => [from, to]));
   return nodes.flatMap((node) => {
@@ -114,55 +107,4 @@ async function filesOf(
     const { path, size, mtime, sha256 } = node;
     return [{ path, size, mtime, sha256, place: join(target, placed.get(path) ?? path) }];
   });
-}
-
-export interface CopyDrillOptions {
-  readonly file: string;
-  readonly password: string | undefined;
-  readonly scratch: string;
-  /** Folder of the mandate with this id on this computer. */
-  readonly folderOf: (mandateId: string) => string | undefined;
-  readonly signal: AbortSignal;
-}
-
-/**
- * Takes every file out of a copy, under numbers instead of names: nothing that a copy calls a file can lead out of the
- * scratch folder.
- * @throws AgentError `integrity` when it is no sound copy, `path-missing`, `wrong-secret`
- */
-export async function drillCopy({ file, password, scratch, folderOf, signal }: CopyDrillOptions): Promise<DrillResult> {
-  const started = performance.now();
-  const { openCopy } = await import('../copies/open-copy.ts');
-  const copy = await openCopy(file, { password });
-  try {
-    const { manifest } = copy;
-    const files: RestoredFile[] = [];
-    const damaged: DrillDefect[] = [];
-    for (const [number, node] of copy.nodes.entries()) {
-      signal.throwIfAborted();
-      if (node.type !== 'file') continue;
-      const place = join(scratch, String(number));
-      const failed = await copy.extract(node, place).then(() => undefined, integrityOf);
-      if (failed) damaged.push({ path: node.path, code: failed.kind });
-      else files.push({ path: node.path, size: node.size, mtime: node.mtime, sha256: node.sha256, place });
-    }
-    const modules = manifest.modules.map((module) => module.file);
-    const checked = await checkTree(files, modules, folderOf(manifest.mandate.id), signal);
-    return {
-      ...{ kind: 'copy', id: undefined, mandate: manifest.mandate.name, createdAt: manifest.createdAt },
-      ...{ files: files.length, bytes: files.reduce((sum, { size }) => sum + size, 0), downloadedBytes: 0 },
-      ...{ damaged, problems: manifest.problems },
-      ...checked,
-      durationMs: Math.round(performance.now() - started),
-    };
-  } finally {
-    await copy.close();
-  }
-}
-
-/** A file that is not what the manifest says; anything else ends the drill. */
-function integrityOf(error: unknown): AgentError {
-  const typed = toAgentError(error);
-  if (typed.kind !== 'integrity') throw typed;
-  return typed;
 }

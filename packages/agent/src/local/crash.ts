@@ -20,6 +20,8 @@ export type CrashPoint =
   | 'swap-intent'
   | 'swap-out'
   | 'swap-in'
+  | 'swap-settled'
+  | 'swap-noted'
   | 'header-before'
   | 'header-sent'
   | 'header-acked'

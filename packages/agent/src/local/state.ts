@@ -1,4 +1,3 @@
-import { checkMandate, type Mandate } from '../mandate/mandates.ts';
 import { readJson, setAside, writeJson } from './files.ts';
 import type { Home } from './home.ts';
 import { shape } from './shape.ts';
@@ -25,11 +24,26 @@ export interface LastPoint {
   readonly createdAt: number;
 }
 
-/** A mandate of this computer that was made by restoring `sourceId` under another name. */
+/** A mandate of this computer that holds what was restored from a backup of the mandate `sourceId`. */
 export interface RestoredTwin {
   readonly sourceId: string;
   readonly mandateId: string;
   readonly at: number;
+  /** `mandate keep` said meanwhile which one lives on. */
+  readonly settled?: boolean | undefined;
+}
+
+/** A restore into a mandate of this computer: what `restore --undo` takes back. */
+export interface RestoreLog {
+  readonly mandateId: string;
+  readonly at: number;
+  readonly kind: string;
+  /** Of the snapshot, point or copy. */
+  readonly id: string;
+  /** The point that holds what was replaced; null when nothing was. */
+  readonly safetyPoint: string | null;
+  /** `treeStamp` of what was restored; undefined when the run was killed before it could tell. */
+  readonly stamp?: string | undefined;
 }
 
 /** A folder that a restore replaced; it lies whole beside the new one until its owner removes it. */
@@ -48,8 +62,8 @@ export interface State {
   readonly twins: readonly RestoredTwin[];
   readonly kept: readonly KeptFolder[];
   readonly rebuiltAt?: number | undefined;
-  /** A new mandate that a restore is about to put in place, to be registered even if the run is killed just then. */
-  readonly pending?: Mandate | undefined;
+  /** Oldest first. */
+  readonly restores?: readonly RestoreLog[] | undefined;
 }
 
 const EMPTY: State = { version: 1, twins: [], kept: [] };
@@ -87,14 +101,31 @@ function checkState(value: unknown): State {
     }),
     twins: fields.list('twins', (item) => {
       const twin = shape(item, 'twins');
-      return { sourceId: twin.text('sourceId'), mandateId: twin.text('mandateId'), at: twin.integer('at') };
+      return {
+        sourceId: twin.text('sourceId'),
+        mandateId: twin.text('mandateId'),
+        at: twin.integer('at'),
+        settled: twin.optional('settled', (value) => value === true),
+      };
     }),
     kept: fields.list('kept', (item) => {
       const kept = shape(item, 'kept');
       return { mandate: kept.text('mandate'), path: kept.text('path'), at: kept.integer('at') };
     }),
     rebuiltAt: fields.optionalInteger('rebuiltAt'),
-    pending: fields.optional('pending', checkMandate),
+    restores: fields.optionalList('restores', checkRestore),
+  };
+}
+
+function checkRestore(value: unknown): RestoreLog {
+  const log = shape(value, 'restores');
+  return {
+    mandateId: log.text('mandateId'),
+    at: log.integer('at'),
+    kind: log.text('kind'),
+    id: log.text('id'),
+    safetyPoint: log.optionalText('safetyPoint') ?? null,
+    stamp: log.optionalText('stamp'),
   };
 }
 

@@ -79,8 +79,9 @@ export class LinuxProbe implements OpenProbe {
         const path = wanted.byIdentity(`${Number.parseInt(major, 16)}:${Number.parseInt(minor, 16)}:${inode}`);
         const pid = Number(pidText);
         if (path === undefined || pid === this.#own) return [];
-        if (pid <= 0) return [{ path, how: 'lock' as const }];
-        return [{ path, how: 'lock' as const, pid, program: this.#program(pid) }];
+        const program = pid > 0 ? this.#program(pid) : undefined;
+        // a lock outlives who took it where another inherited the open file: that one is found by its descriptor
+        return [program === undefined ? { path, how: 'lock' as const } : { path, how: 'lock' as const, pid, program }];
       });
   }
 

@@ -114,7 +114,7 @@ function isThereUnclean(folder: string, name: string): boolean {
   return existsSync(path) && isUnclean(path);
 }
 
-/** One entry a module and process; an open file says more than a lock on it. */
+/** One entry a module and process. An open file says more than a lock on it, a named holder more than an unnamed one. */
 function heldModules(watched: readonly Watched[], holders: readonly Holder[]): OpenModule[] {
   const found = new Map<string, OpenModule>();
   for (const { path, how, pid, program } of holders) {
@@ -123,7 +123,9 @@ function heldModules(watched: readonly Watched[], holders: readonly Holder[]): O
     const key = `${module.file}\0${pid ?? ''}`;
     if (found.get(key)?.how !== 'process') found.set(key, { ...module, program, pid, how });
   }
-  return [...found.values()];
+  const all = [...found.values()];
+  const named = new Set(all.flatMap(({ file, pid }) => (pid === undefined ? [] : [file])));
+  return all.filter(({ file, pid, how }) => how === 'process' || pid !== undefined || !named.has(file));
 }
 
 function lockedModule({ module, name, owner }: LockFile, program: string | undefined): OpenModule {

@@ -17,6 +17,9 @@ export type KeepReason =
   /** Everything older than a few days would go at once: the clock may be wrong. */
   | 'gap';
 
+/** Nothing for so long, and then a few days of points: rather a clock that leapt than a mandate that rested. */
+const CLOCK_LEAP_DAYS = 400;
+
 export interface PlannedPoint {
   readonly point: PointInfo;
   /** Undefined: the plan lets it go. */
@@ -42,19 +45,21 @@ function keep(points: readonly PointInfo[], plan: PointsPlan, now: number, kept:
   const daily = plan.allDays + plan.dailyDays;
   const horizon = daily + plan.weeklyDays;
   const aged = newestFirst.map((point) => ({ point, day: dayNumber(zurichDay(point.createdAt)) }));
-  const isWholeGap = aged.every(({ day }) => today - day <= plan.allDays || today - day > horizon);
+  const leap = Math.max(horizon, CLOCK_LEAP_DAYS);
+  const isWholeGap = aged.every(({ day }) => today - day <= plan.allDays || today - day > leap);
   const undo = newestFirst.find(({ reason }) => reason === 'restore');
   const [days, weeks] = [new Set<number>(), new Set<number>()];
-  aged.forEach(({ point, day }, index) => {
+  const reasons = aged.map(({ point, day }): KeepReason | undefined => {
     const age = today - day;
-    const reason = ((): KeepReason | undefined => {
-      if (index === 0) return 'last';
-      if (age <= plan.allDays) return 'recent';
-      if (age <= daily) return isNew(days, day) ? 'daily' : undoing(point, undo);
-      if (age <= horizon) return isNew(weeks, isoWeekOf(day)) ? 'weekly' : undefined;
-      return isWholeGap ? 'gap' : undefined;
-    })();
-    if (reason !== undefined) kept.set(point.id, reason);
+    if (age <= plan.allDays) return 'recent';
+    if (age <= daily) return isNew(days, day) ? 'daily' : undoing(point, undo);
+    if (age <= horizon) return isNew(weeks, isoWeekOf(day)) ? 'weekly' : undefined;
+    return isWholeGap ? 'gap' : undefined;
+  });
+  newestFirst.forEach(({ id }, index) => {
+    // the last one is also the newest of its day and of its week
+    const reason = index === 0 ? 'last' : reasons[index];
+    if (reason !== undefined) kept.set(id, reason);
   });
 }
 

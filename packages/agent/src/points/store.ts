@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type DeviceId, encodePlan, normaliseSecret, type SnapshotId, VaultKeys } from '@cresus-safe/protocol';
-import { AgentError } from '../errors.ts';
+import { AgentError, toAgentError } from '../errors.ts';
 import { crashPoint } from '../local/crash.ts';
 import { ensureFolder, onDisk } from '../local/files.ts';
 import type { Home } from '../local/home.ts';
@@ -59,7 +59,10 @@ export async function openPoints(options: PointsOptions): Promise<Points> {
   if (kept === undefined || held === undefined || held.state.seq === 0) return create(options);
   const identity = identityOf(kept);
   const common = { dir: vaultDir(home), deviceId: identity.deviceId, warn };
-  const { keys } = await unlock({ ...common, remote: held, opener: { root: kept.root } });
+  const { keys } = await unlock({ ...common, remote: held, opener: { root: kept.root } }).catch((error: unknown) => {
+    // no secret was typed: what does not fit is the file
+    throw toAgentError(error).kind === 'wrong-secret' ? withoutRoot(home) : error;
+  });
   const remote = renewed(options, held, identity, keys);
   const server = { serverId: identity.serverId, receiptKeys: [identity.receiptKey] };
   const vault = await openVault({ ...common, remote, keys, server, now, mode: 'read' });
@@ -122,16 +125,19 @@ async function create(options: PointsOptions): Promise<Points> {
 function refuseToReplace({ home, now, warn }: PointsOptions): void {
   const packs = join(storeDir(home), 'packs');
   if (!existsSync(packs) || readdirSync(packs).length === 0) return;
-  if (readRoot(home) === undefined)
-    throw new AgentError('integrity', 'the root of the points is gone', {
-      key: 'error.points-root',
-      hint: hasSealedRoot(home) ? 'hint.points-root-sealed' : 'hint.points-root',
-      params: { path: home.points },
-    });
+  if (readRoot(home) === undefined) throw withoutRoot(home);
   const aside = `${home.points}.damaged-${now()}`;
   onDisk(home.points, () => renameSync(home.points, aside));
   ensureFolder(home.points);
   warn({ code: 'points-set-aside', params: { path: aside } });
+}
+
+function withoutRoot(home: Home): AgentError {
+  return new AgentError('integrity', 'the root of the points is gone', {
+    key: 'error.points-root',
+    hint: hasSealedRoot(home) ? 'hint.points-root-sealed' : 'hint.points-root',
+    params: { path: home.points },
+  });
 }
 
 async function ready(options: PointsOptions, vault: Vault, store: FolderRemote): Promise<Points> {

@@ -53,8 +53,9 @@ export class Prompt {
   }
 
   async #ask(question: string, echo: boolean): Promise<string> {
-    this.#screen.write(question);
+    // raw first: whoever answers as soon as the question stands there must not see it echoed
     this.#keyboard.setRawMode?.(true);
+    this.#screen.write(question);
     try {
       return await this.#read(echo);
     } finally {

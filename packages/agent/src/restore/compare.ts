@@ -1,38 +1,56 @@
 import { createHash } from 'node:crypto';
-import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
+import { createReadStream, type Dirent, lstatSync, readdirSync, readlinkSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { onDisk } from '../local/files.ts';
 import type { Plan } from './plan.ts';
+import { Slices } from './slices.ts';
 
 export interface Changes {
-  /** In the snapshot, not on disk. */
+  /** In the backup, not on disk. */
   readonly added: number;
   /** In both, different. */
   readonly changed: number;
-  /** On disk, not in the snapshot. */
+  /** On disk, not in the backup. */
   readonly removed: number;
 }
 
 export interface Comparison {
   readonly changes: Changes;
-  /** Files on disk that were modified after the snapshot was made. */
+  /** Files on disk that were modified after the backup was made. */
   readonly newer: readonly string[];
 }
 
-/** What replacing a folder by the plan's tree changes in it, files and links; nothing is written. */
-export function compareTree(folder: string, plan: Plan, snapshotAt: number): Comparison {
+/** What restoring into nothing changes. */
+export function comparedWithNothing({ files, links }: Plan): Comparison {
+  return { changes: { added: files.length + links.length, changed: 0, removed: 0 }, newer: [] };
+}
+
+/**
+ * What replacing a folder by the plan's tree changes in it, files and links; nothing is written.
+ * @param partly only what the plan names is replaced, everything else stays
+ * @throws AgentError `interrupted`, `permission`
+ */
+export async function compareTree(
+  folder: string,
+  plan: Plan,
+  { createdAt, partly = false, signal }: { createdAt: number; partly?: boolean; signal?: AbortSignal | undefined },
+): Promise<Comparison> {
   const files = new Map(plan.files.map(({ node, placed }) => [placed, node]));
   const links = new Map(plan.links.map(({ node, placed }) => [placed, node]));
+  const slices = new Slices(signal);
   const newer: string[] = [];
   let changed = 0;
   let removed = 0;
   let same = 0;
   for (const { path, stats } of filesIn(folder, '')) {
-    if (stats.mtimeMs > snapshotAt) newer.push(path);
+    if (slices.due) await slices.pause();
     const file = files.get(path);
     const link = links.get(path);
-    if (file === undefined && link === undefined) removed += 1;
-    else if (file !== undefined && isSameFile(join(folder, path), stats, file)) same += 1;
+    const isKept = file === undefined && link === undefined;
+    if (isKept && partly) continue;
+    if (stats.mtimeMs > createdAt) newer.push(path);
+    if (isKept) removed += 1;
+    else if (file !== undefined && (await isSameFile(join(folder, path), stats, file))) same += 1;
     else if (link !== undefined && stats.isSymbolicLink() && readlinkSync(join(folder, path)) === link.target)
       same += 1;
     else changed += 1;
@@ -40,14 +58,24 @@ export function compareTree(folder: string, plan: Plan, snapshotAt: number): Com
   return { changes: { added: files.size + links.size - changed - same, changed, removed }, newer };
 }
 
-interface Found {
+/** Changes when any file or link of a folder changes, comes or goes: by size and time. @throws AgentError `permission` */
+export function treeStamp(folder: string): string {
+  const hash = createHash('sha256');
+  for (const { path, stats } of filesIn(folder, ''))
+    hash.update(`${path}\0${stats.size} ${Math.floor(stats.mtimeMs)}\n`);
+  return hash.digest('hex').slice(0, 32);
+}
+
+/** Something that is not a folder. */
+export interface Found {
+  /** Relative, `/` between parts. */
   readonly path: string;
   readonly stats: Stats;
 }
 
-function* filesIn(root: string, relative: string): Generator<Found> {
-  const folder = join(root, relative);
-  for (const item of onDisk(folder, () => readdirSync(folder, { withFileTypes: true }))) {
+/** Every file and link below a folder. @throws AgentError `permission` */
+export function* filesIn(root: string, relative: string): Generator<Found> {
+  for (const item of itemsIn(join(root, relative))) {
     const path = relative === '' ? item.name : `${relative}/${item.name}`;
     if (item.isDirectory()) yield* filesIn(root, path);
     else {
@@ -57,12 +85,24 @@ function* filesIn(root: string, relative: string): Generator<Found> {
   }
 }
 
+/** In the order of their names, so that two walks of the same tree meet the same. */
+function itemsIn(folder: string): Dirent[] {
+  const items = onDisk(folder, () => readdirSync(folder, { withFileTypes: true }));
+  return items.sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
 /** Size and time decide; when only the time differs, the content does. */
-function isSameFile(path: string, stats: Stats, node: { size: number; mtime: number; sha256: string }): boolean {
+async function isSameFile(
+  path: string,
+  stats: Stats,
+  node: { size: number; mtime: number; sha256: string },
+): Promise<boolean> {
   if (!stats.isFile() || stats.size !== node.size) return false;
   if (Math.floor(stats.mtimeMs) === Math.floor(node.mtime / 1000)) return true;
   try {
-    return createHash('sha256').update(readFileSync(path)).digest('hex') === node.sha256;
+    const hash = createHash('sha256');
+    for await (const piece of createReadStream(path)) hash.update(piece as Buffer);
+    return hash.digest('hex') === node.sha256;
   } catch {
     return false; // what cannot be read cannot be called the same
   }

@@ -2,18 +2,42 @@ import { chmodSync, lutimesSync, symlinkSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import type { FinishJob } from '../compute/jobs.ts';
 import type { Pool } from '../compute/pool.ts';
-import { AgentError } from '../errors.ts';
 import { diskError, onDisk, syncFolder } from '../local/files.ts';
 import { syncFileSystem } from './durable.ts';
 import { eachAtOnce } from './lanes.ts';
 import type { Plan } from './plan.ts';
-import type { Damage } from './write.ts';
+import { Slices, stopWhenAborted } from './slices.ts';
+import type { Damage } from './source.ts';
 
 /** Enough to make a message to a worker cheap, and few enough that Ctrl-C waits for none of them. */
 const FILES_A_JOB = 256;
 const JOBS_AT_ONCE = 4;
-/** Folders are synced here, with a pause for signals after so many. */
-const FOLDERS_A_SLICE = 64;
+
+/** Something in the tree that gets its time (µs since 1970) and mode. */
+export interface Unfinished {
+  /** Relative, `/` between parts. */
+  readonly placed: string;
+  readonly mtime: number;
+  readonly mode: number;
+}
+
+/** What is left to do in a tree whose contents are written. */
+export interface Finishing {
+  readonly files: readonly Unfinished[];
+  /** A folder comes before what is in it. */
+  readonly folders: readonly Unfinished[];
+  readonly links: readonly { readonly placed: string; readonly mtime: number; readonly target: string }[];
+}
+
+/** What a plan leaves to do, without the files that could not be had. */
+export function finishingOf(plan: Plan, damage: Damage): Finishing {
+  const good = plan.files.filter((_, index) => !damage.has(index));
+  return {
+    files: good.map(({ node: { mtime, mode }, placed }) => ({ placed, mtime, mode: mode & 0o777 })),
+    folders: plan.folders.map(({ node: { mtime, mode }, placed }) => ({ placed, mtime, mode: mode & 0o777 })),
+    links: plan.links.map(({ node: { mtime, target }, placed }) => ({ placed, mtime, target })),
+  };
+}
 
 /**
  * Gives the written tree its modes and times, makes it durable and adds its links: last of all, so that nothing is ever
@@ -22,67 +46,58 @@ const FOLDERS_A_SLICE = 64;
  * @throws AgentError `interrupted`, `disk-full`, `read-only`, `permission`
  */
 export async function finishTree(
-  plan: Plan,
+  finishing: Finishing,
   tree: string,
-  damage: Damage,
   pool: Pool,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const wholesale = await syncFileSystem(tree, plan.files.length, signal);
-  await eachAtOnce(JOBS_AT_ONCE, finishJobs(plan, tree, damage, !wholesale), async (job) => {
+  const { files, links, folders } = finishing;
+  const wholesale = await syncFileSystem(tree, files.length, signal);
+  await eachAtOnce(JOBS_AT_ONCE, finishJobs(files, tree, !wholesale), async (job) => {
     stopWhenAborted(signal);
     const failed = await pool.run(job);
     if (failed) throw diskError(Object.assign(new Error(`${failed.code}: ${failed.path}`), failed), failed.path);
   });
-  for (const { node, placed } of plan.links) {
+  const slices = new Slices(signal);
+  for (const { placed, mtime, target } of links) {
+    if (slices.due) await slices.pause();
     const path = join(tree, placed);
     onDisk(path, () => {
-      symlinkSync(node.target, path);
-      lutimesSync(path, seconds(node.mtime), seconds(node.mtime));
+      symlinkSync(target, path);
+      lutimesSync(path, seconds(mtime), seconds(mtime));
     });
   }
-  let done = 0;
-  for (const { node, placed } of plan.folders.toReversed()) {
+  for (const { placed, mtime, mode } of folders.toReversed()) {
+    if (slices.due) await slices.pause();
     const path = join(tree, placed);
     onDisk(path, () => {
       if (!wholesale) syncFolder(path);
-      utimesSync(path, seconds(node.mtime), seconds(node.mtime));
-      chmodSync(path, node.mode & 0o777);
+      utimesSync(path, seconds(mtime), seconds(mtime));
+      chmodSync(path, mode);
     });
-    done += 1;
-    if (done % FOLDERS_A_SLICE === 0) {
-      await new Promise((resolve) => setImmediate(resolve));
-      stopWhenAborted(signal);
-    }
   }
   onDisk(tree, () => syncFolder(tree));
-  if (wholesale) await syncAgain(plan, tree, signal);
+  if (wholesale) await syncAgain(files.length, tree, signal);
 }
 
 /** Modes, times, links and names, after the contents. What failed here after it just worked is the disk. */
-async function syncAgain({ files }: Plan, tree: string, signal: AbortSignal | undefined): Promise<void> {
-  const durable = await syncFileSystem(tree, files.length, signal);
+async function syncAgain(files: number, tree: string, signal: AbortSignal | undefined): Promise<void> {
+  const durable = await syncFileSystem(tree, files, signal);
   stopWhenAborted(signal);
   if (!durable) throw Object.assign(new Error(`EIO: the disk did not take ${tree}`), { code: 'EIO' });
 }
 
-function* finishJobs({ files }: Plan, tree: string, damage: Damage, sync: boolean): Generator<FinishJob> {
-  for (let from = 0; from < files.length; from += FILES_A_JOB) {
-    const slice = files.slice(from, from + FILES_A_JOB).filter((_, index) => !damage.has(from + index));
+function* finishJobs(files: readonly Unfinished[], tree: string, sync: boolean): Generator<FinishJob> {
+  for (let from = 0; from < files.length; from += FILES_A_JOB)
     yield {
       type: 'finish',
       sync,
-      files: slice.map(({ node, placed }) => ({
+      files: files.slice(from, from + FILES_A_JOB).map(({ placed, mode, mtime }) => ({
         path: join(tree, placed),
-        mode: node.mode & 0o777,
-        mtime: seconds(node.mtime),
+        mode,
+        mtime: seconds(mtime),
       })),
     };
-  }
-}
-
-function stopWhenAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new AgentError('interrupted', 'interrupted');
 }
 
 /** µs as the seconds that utimes takes; a quarter µs more, so that rounding in a double never falls below. */

@@ -15,14 +15,17 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { SnapshotId } from '@cresus-safe/protocol';
 import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { backup } from '../backup/backup.ts';
 import { AgentError } from '../errors.ts';
 import { MemoryServer } from '../vault/memory-remote.ts';
 import type { Vault } from '../vault/vault.ts';
 import { Computer, MANDATE } from '../vault/vault-fixture.ts';
-import { type RestoreOptions, restore, restoreExitCode } from './restore.ts';
+import type { RestoreOptions, RestoreResult } from './options.ts';
+import { restore, restoreExitCode } from './restore.ts';
 import { openStaging, requireSpace } from './staging.ts';
+import { vaultSource } from './vault-source.ts';
 
 jest.setTimeout(60_000);
 
@@ -61,15 +64,21 @@ function makeMandate(): string {
   return root;
 }
 
-async function send(root: string): Promise<RestoreOptions['snapshot']> {
+async function send(root: string): Promise<SnapshotId> {
   const modules = [{ kind: 'accounting' as const, file: 'compta.cre' }];
   const mandate = { name: 'Boulangerie', mandateId: MANDATE, path: root, modules };
   return (await backup({ vault, mandate, deviceName: 'poste', agentVersion: '0' })).id;
 }
 
-function options(snapshot: RestoreOptions['snapshot'], more: Partial<RestoreOptions> = {}): RestoreOptions {
+/** Restores a snapshot, to a new folder unless told otherwise. */
+async function run(
+  snapshot: SnapshotId,
+  more: Partial<RestoreOptions> & { vault?: Vault } = {},
+): Promise<RestoreResult> {
+  const { vault: from = vault, ...others } = more;
+  const source = await vaultSource({ vault: from, snapshot, kind: 'snapshot', signal: more.signal });
   const target = path('restitué');
-  return { vault, snapshot, target, mode: 'to', intents: path('swaps'), replacedWord: 'remplacé', ...more };
+  return restore({ source, target, mode: 'to', intents: path('swaps'), replacedWord: 'remplacé', ...others });
 }
 
 /** Every path of a tree with what it is and holds. */
@@ -104,7 +113,7 @@ function leftovers(): string[] {
 describe('restore', () => {
   test('what was sent comes back byte for byte, with modes, times and links', async () => {
     const root = makeMandate();
-    const result = await restore(options(await send(root)));
+    const result = await run(await send(root));
     const expected = treeOf(root);
     delete expected['dehors'];
     expect(treeOf(result.target)).toEqual(expected);
@@ -133,9 +142,9 @@ describe('restore', () => {
     writeFileSync(join(root, 'neuf.pdf'), randomBytes(20_000));
     const second = await send(root);
     delete before['dehors'];
-    expect(treeOf((await restore(options(first))).target)).toEqual(before);
+    expect(treeOf((await run(first)).target)).toEqual(before);
     server.calls.length = 0;
-    const result = await restore(options(second, { target: path('second') }));
+    const result = await run(second, { target: path('second') });
     expect(readFileSync(path('second', 'compta.cre')).equals(books)).toBe(true);
     expect(server.calls.filter((call) => call === 'getPack')).toHaveLength(server.packs.size);
     expect(result.verified).toBe(true);
@@ -148,7 +157,7 @@ describe('restore', () => {
     other.root = computer.root;
     const there = await other.join();
     const target = path('Boulangerie 2');
-    await restore(options(id, { vault: there, target, mode: 'new' }));
+    await run(id, { vault: there, target, mode: 'new' });
     const mandate = {
       name: 'Boulangerie',
       mandateId: MANDATE,
@@ -165,11 +174,11 @@ describe('restore', () => {
     const id = await send(makeMandate());
     mkdirSync(path('plein'));
     writeFileSync(path('plein', 'x'), 'x');
-    expect((await failure(restore(options(id, { target: path('plein') })))).kind).toBe('acceptance-missing');
+    expect((await failure(run(id, { target: path('plein') }))).kind).toBe('acceptance-missing');
     mkdirSync(path('vide'));
-    expect((await restore(options(id, { target: path('vide') }))).verified).toBe(true);
+    expect((await run(id, { target: path('vide') })).verified).toBe(true);
     symlinkSync(path('vide'), path('lien'));
-    expect((await failure(restore(options(id, { target: path('lien') })))).kind).toBe('permission');
+    expect((await failure(run(id, { target: path('lien') }))).kind).toBe('permission');
   });
 
   test('replacing keeps what was there whole, and tells what changes', async () => {
@@ -179,12 +188,8 @@ describe('restore', () => {
     writeFileSync(join(root, 'Documents', 'note.2.txt'), 'plus tard');
     writeFileSync(join(root, 'compta.cre'), 'écrasé');
     const before = treeOf(root);
-    const newer: string[] = [];
-    const result = await restore(
-      options(id, { target: root, mode: 'replace', warnNewer: (files) => newer.push(...files) }),
-    );
+    const result = await run(id, { target: root, mode: 'replace' });
     expect(result.changes).toEqual({ added: 1, changed: 1, removed: 2 });
-    expect(newer).toContain('compta.cre');
     expect(result.replacedKept).toMatch(/Boulangerie \(remplacé \d{4}-\d\d-\d\d \d\dh\d\d\)$/);
     expect(treeOf(result.replacedKept ?? '')).toEqual(before);
     expect(readFileSync(join(root, 'compta.cre'))).toHaveLength(3_000_000);
@@ -200,13 +205,13 @@ describe('restore', () => {
     for (let n = 0; n < 12; n += 1) {
       const at = Math.floor((length / 12) * n) + n;
       server.mutations.getPack = (_, honest) => honest.map((byte, index) => (index === at ? byte ^ 4 : byte));
-      const error = await failure(restore(options(id, { target: root, mode: 'replace' })));
+      const error = await failure(run(id, { target: root, mode: 'replace' }));
       expect(error.kind).toBe('integrity');
       expect(treeOf(root)).toEqual(before);
       expect(leftovers()).toEqual([]);
     }
     delete server.mutations.getPack;
-    expect((await restore(options(id))).verified).toBe(true);
+    expect((await run(id)).verified).toBe(true);
   });
 
   test('MS-02 MS-03: a pack cut short or with bytes behind it is refused', async () => {
@@ -219,7 +224,7 @@ describe('restore', () => {
         bytes.set(honest.subarray(0, other));
         return bytes;
       };
-      expect((await failure(restore(options(id)))).kind).toBe('integrity');
+      expect((await failure(run(id))).kind).toBe('integrity');
       expect(existsSync(path('restitué'))).toBe(false);
     }
   });
@@ -253,7 +258,7 @@ describe('restore', () => {
       return pack === lost && (again || !catalogPacks.has(pack)) ? lie(honest) : honest;
     };
     const before = treeOf(root);
-    const result = await restore(options(id));
+    const result = await run(id);
     expect(result.verified).toBe(false);
     expect(restoreExitCode(result)).toBe(10);
     const names = result.damaged.map((file) => file.path);
@@ -262,7 +267,7 @@ describe('restore', () => {
     for (const name of ['compta.cre', ...documents])
       expect(existsSync(join(result.target, name))).toBe(!names.includes(name));
     fetched.clear();
-    const error = await failure(restore(options(id, { target: root, mode: 'replace' })));
+    const error = await failure(run(id, { target: root, mode: 'replace' }));
     expect(error.kind).toBe('integrity');
     expect(treeOf(root)).toEqual(before);
   });
@@ -275,7 +280,7 @@ describe('restore', () => {
       first = false;
       return honest;
     };
-    expect((await restore(options(id))).verified).toBe(true);
+    expect((await run(id)).verified).toBe(true);
   });
 
   test('MS-04 MS-07: another genuine pack, also of another vault, is refused', async () => {
@@ -288,7 +293,7 @@ describe('restore', () => {
     await backup({ vault: there, mandate, deviceName: 'b', agentVersion: '0' });
     const [foreign] = other.packs.values();
     server.mutations.getPack = () => foreign;
-    expect((await failure(restore(options(id)))).kind).toBe('integrity');
+    expect((await failure(run(id))).kind).toBe('integrity');
     expect(existsSync(path('restitué'))).toBe(false);
     elsewhere.remove();
   });
@@ -299,7 +304,7 @@ describe('restore', () => {
     const other = new Computer(server, 'b');
     other.root = computer.root;
     const there = await other.open('read');
-    expect((await failure(restore(options(id, { vault: there })))).kind).toBe('omission');
+    expect((await failure(run(id, { vault: there }))).kind).toBe('omission');
     other.remove();
   });
 
@@ -309,16 +314,18 @@ describe('restore', () => {
     writeFileSync(join(root, 'neuf.bin'), randomBytes(12_000_000));
     const id = await send(root);
     const stop = new AbortController();
+    let fetched = 0;
     server.mutations.getPack = (_, honest) => {
-      stop.abort();
+      fetched += 1;
+      if (fetched === 2) stop.abort(); // the first has the catalog
       return honest;
     };
-    const error = await failure(restore(options(id, { signal: stop.signal })));
+    const error = await failure(run(id, { signal: stop.signal }));
     expect(error.kind).toBe('interrupted');
     expect(existsSync(path('restitué'))).toBe(false);
     expect(leftovers()).toHaveLength(1);
     delete server.mutations.getPack;
-    const result = await restore(options(id));
+    const result = await run(id);
     expect(result.verified).toBe(true);
     const expected = treeOf(root);
     delete expected['dehors'];
@@ -334,7 +341,7 @@ describe('restore', () => {
     symlinkSync(path('ailleurs'), join(staging.tree, 'Documents'));
     writeFileSync(join(staging.tree, 'intrus.exe'), 'x');
     writeFileSync(join(staging.tree, 'compta.cre'), 'faux');
-    const result = await restore(options(id));
+    const result = await run(id);
     expect(readdirSync(path('ailleurs'))).toEqual([]);
     expect(existsSync(join(result.target, 'intrus.exe'))).toBe(false);
     expect(readFileSync(join(result.target, 'compta.cre'))).toHaveLength(3_000_000);
@@ -344,7 +351,7 @@ describe('restore', () => {
     const id = await send(makeMandate());
     const staging = openStaging(path('restitué'), id);
     chmodSync(staging.dir, 0o777);
-    expect((await failure(restore(options(id)))).kind).toBe('permission');
+    expect((await failure(run(id))).kind).toBe('permission');
   });
 
   test('MS-39: a snapshot larger than the disk is refused before anything is written', () => {
@@ -368,13 +375,13 @@ test('hundreds of small files, of any mode: all come back, also after an interru
   const before = treeOf(root);
   const snapshot = await send(root);
   const stop = new AbortController();
-  const stopped = options(snapshot, {
+  const stopped = run(snapshot, {
     signal: stop.signal,
     progress: ({ files }) => files === 301 && setImmediate(() => stop.abort()),
   });
-  expect((await failure(restore(stopped))).kind).toBe('interrupted');
+  expect((await failure(stopped)).kind).toBe('interrupted');
   expect(existsSync(path('restitué'))).toBe(false);
-  expect((await restore(options(snapshot))).damaged).toEqual([]);
+  expect((await run(snapshot)).damaged).toEqual([]);
   expect(treeOf(path('restitué'))).toEqual(before);
   const { mtimeMs } = lstatSync(path('restitué', 'd7', 'f287'));
   expect(mtimeMs).toBeCloseTo((1_600_000_000 + 287) * 1000, 1);

@@ -1,72 +1,33 @@
-import { lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { lstatSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { MandateId, SnapshotId, SnapshotModule, SnapshotRecord } from '@cresus-safe/protocol';
+import type { CatalogNode } from '@cresus-safe/protocol';
 import { Pool } from '../compute/pool.ts';
 import { AgentError, EXIT_CODES, EXIT_PARTIAL } from '../errors.ts';
 import { crashPoint } from '../local/crash.ts';
-import { onDisk, syncFolder } from '../local/files.ts';
-import type { PackReader, Vault } from '../vault/vault.ts';
-import { type ReadCatalog, readSnapshotCatalog } from './catalog.ts';
-import { type Changes, type Comparison, compareTree } from './compare.ts';
-import { finishTree } from './finish.ts';
-import { type Plan, planRestore, type Reported } from './plan.ts';
-import { cleanTree, discardStaging, openStaging, probeNames, requireSpace, type Staging } from './staging.ts';
-import { asideName, swapIn } from './swap.ts';
-import { allOrNothing, type Damage, writeTree } from './write.ts';
-
-export interface RestoreProgress {
-  readonly phase: 'catalog' | 'files' | 'finish';
-  readonly files: number;
-  readonly totalFiles: number;
-  readonly bytes: number;
-  readonly totalBytes: number;
-  readonly downloadedBytes: number;
-}
-
-export interface RestoreOptions {
-  readonly vault: Vault;
-  readonly snapshot: SnapshotId;
-  /** Absolute. */
-  readonly target: string;
-  /**
-   * 'to': an absent or empty folder gets every file that verifies. 'new': all files or none, into a folder that is absent
-   * or empty. 'replace': all files or none; what is there is kept whole beside it.
-   */
-  readonly mode: 'to' | 'new' | 'replace';
-  /** Folder of the home for durable intents; see `recoverSwaps`. */
-  readonly intents: string;
-  /** "remplacé" in the user's language, for the name of what is kept. */
-  readonly replacedWord: string;
-  readonly signal?: AbortSignal;
-  readonly progress?: (progress: RestoreProgress) => void;
-  /** Told before anything is replaced: files on disk that are newer than the snapshot. */
-  readonly warnNewer?: (files: readonly string[], snapshotAt: number) => void;
-}
-
-export interface RestoreResult {
-  readonly snapshot: SnapshotId;
-  readonly mandateId: MandateId;
-  readonly mandateName: string;
-  readonly modules: readonly SnapshotModule[];
-  readonly target: string;
-  readonly files: number;
-  readonly folders: number;
-  readonly links: number;
-  readonly bytes: number;
-  readonly downloadedBytes: number;
-  readonly changes: Changes;
-  readonly safetyPoint: null;
-  /** Where what was replaced lies now. */
-  readonly replacedKept: string | null;
-  /** Every file was written and has its SHA-256. */
-  readonly verified: boolean;
-  readonly durationMs: number;
-  /** Files that could not be restored (only with 'to'). */
-  readonly damaged: readonly Reported[];
-  /** What the snapshot does not hold, and links that were not recreated. */
-  readonly problems: readonly Reported[];
-  readonly renamed: Plan['renamed'];
-}
+import { onDisk } from '../local/files.ts';
+import { type Comparison, comparedWithNothing, compareTree, filesIn } from './compare.ts';
+import { type Finishing, finishingOf, finishTree } from './finish.ts';
+import { keepOthers } from './keep-others.ts';
+import type { NameRules } from './names.ts';
+import type { RestoreOptions, RestoreResult } from './options.ts';
+import { type Placed, placeTree } from './place.ts';
+import { type Plan, planRestore } from './plan.ts';
+import type { MadeSafety } from './safety-net.ts';
+import { selectNodes } from './select.ts';
+import { stopWhenAborted } from './slices.ts';
+import type { Damage } from './source.ts';
+import {
+  cleanTree,
+  closeStaging,
+  discardStaging,
+  inUserWords,
+  openStaging,
+  probeNames,
+  requireSpace,
+  type Staging,
+} from './staging.ts';
+import { allOrNothing, writeTree } from './write.ts';
 
 /** 10 when files are damaged, 3 when something is not as it was saved, else 0. */
 export function restoreExitCode({ damaged, problems, renamed }: RestoreResult): number {
@@ -75,41 +36,29 @@ export function restoreExitCode({ damaged, problems, renamed }: RestoreResult): 
 }
 
 /**
- * Restores a snapshot: catalog → plan by pack → staging beside the target → packs fetched, opened and written → every
- * file verified → made durable → swapped into place. Before the swap nothing of the target changes.
+ * Restores a backup: its tree → plan → staging beside the target → contents written, every file verified → a safety point of
+ * what will be replaced → modes and times, made durable → swapped into place. Before the swap nothing of the target changes.
  * @throws AgentError `acceptance-missing` when the target is not empty, `integrity` naming the files (all-or-nothing),
- *   `not-found`, `omission`, `disk-full`, `read-only`, `permission`, `path-missing`, `interrupted`
+ *   `not-found`, `omission`, `disk-full`, `read-only`, `permission`, `path-missing`, `interrupted`, and what the safety net throws
  */
 export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   const started = performance.now();
-  const { vault, snapshot, target, signal } = options;
+  const { source, target, only, signal } = options;
   requireTarget(options);
+  const nodes = await source.readTree();
+  const chosen = only ? selectNodes(nodes, only) : nodes;
+  stopWhenAborted(signal);
   onDisk(target, () => mkdirSync(dirname(target), { recursive: true }));
-  const record = await vault.record(snapshot);
-  const reader = vault.reader(signal);
-  const keys = vault.mandate(record.mandateId);
-  const catalog = await readCatalogOf(options, reader, record);
-  const staging = openStaging(target, snapshot);
-  await using pool = new Pool();
+  const staging = openStaging(target, stagingId(options));
   try {
-    const plan = planRestore(catalog.nodes, probeNames(staging));
-    requireSpace(staging, plan.bytes);
-    const damage = await fill(options, { record, reader, keys, catalog, staging, plan, pool });
-    if (signal?.aborted) throw new AgentError('interrupted', 'interrupted');
-    if (damage.size > 0 && options.mode !== 'to') throw allOrNothing(plan, damage);
-    const comparison = compare(options, plan, record);
-    if (comparison.newer.length > 0) options.warnNewer?.(comparison.newer, record.createdAt);
-    await finishTree(plan, staging.tree, damage, pool, signal);
-    crashPoint('restore-staged');
-    const replacedKept = place(options, staging);
-    discardStaging(staging);
-    const downloadedBytes = reader.downloaded;
-    const durationMs = Math.round(performance.now() - started);
-    return { ...resultOf(options, record, plan, damage, comparison), replacedKept, downloadedBytes, durationMs };
+    await using pool = new Pool();
+    return await new Run(options, staging, pool, started).run(chosen);
   } catch (error) {
     // an interrupted restore is taken up again by the next one; anything else leaves nothing behind
     if (!(error instanceof AgentError && error.kind === 'interrupted')) discardStaging(staging);
-    throw error;
+    throw inUserWords(staging, error);
+  } finally {
+    closeStaging(staging);
   }
 }
 
@@ -119,6 +68,13 @@ function requireTarget({ target, mode }: RestoreOptions): void {
   if (found === undefined) return;
   if (found.isSymbolicLink())
     throw new AgentError('permission', `${target} is a link`, { key: 'error.target-link', params: { path: target } });
+  const isMount = found.isDirectory() && statSync(dirname(target)).dev !== found.dev;
+  if (isMount)
+    throw new AgentError('permission', `${target} is the root of a file system`, {
+      key: 'error.target-mount',
+      hint: 'hint.target-mount',
+      params: { path: target },
+    });
   const empty = found.isDirectory() && onDisk(target, () => readdirSync(target)).length === 0;
   if (empty || (mode === 'replace' && found.isDirectory())) return;
   throw new AgentError('acceptance-missing', `${target} is not empty`, {
@@ -128,98 +84,127 @@ function requireTarget({ target, mode }: RestoreOptions): void {
   });
 }
 
-async function readCatalogOf(
-  options: RestoreOptions,
-  reader: PackReader,
-  record: SnapshotRecord,
-): Promise<ReadCatalog> {
-  const { vault, snapshot } = options;
-  try {
-    return await readSnapshotCatalog(reader, vault.mandate(record.mandateId), record);
-  } catch (error) {
-    throw vault.missing(snapshot, error);
+/** What an interrupted restore wrote counts for the same files of the same backup. */
+function stagingId({ source, only }: RestoreOptions): string {
+  if (only === undefined) return source.id;
+  return createHash('sha256')
+    .update([source.id, ...only].join('\0'))
+    .digest('hex');
+}
+
+class Run {
+  readonly #options: RestoreOptions;
+  readonly #staging: Staging;
+  readonly #pool: Pool;
+  readonly #started: number;
+
+  constructor(options: RestoreOptions, staging: Staging, pool: Pool, started: number) {
+    this.#options = options;
+    this.#staging = staging;
+    this.#pool = pool;
+    this.#started = started;
   }
-}
 
-interface Work {
-  readonly record: SnapshotRecord;
-  readonly reader: PackReader;
-  readonly keys: ReturnType<Vault['mandate']>;
-  readonly catalog: ReadCatalog;
-  readonly staging: Staging;
-  readonly plan: Plan;
-  readonly pool: Pool;
-}
+  async run(nodes: readonly CatalogNode[]): Promise<RestoreResult> {
+    const { mode, signal, safety } = this.#options;
+    const rules = probeNames(this.#staging);
+    const plan = planRestore(nodes, rules);
+    requireSpace(this.#staging, plan.bytes + this.#othersBytes());
+    const damage = await this.#write(plan);
+    if (damage.size > 0 && mode !== 'to') throw allOrNothing(plan, damage);
+    const comparison = await this.#compare(plan);
+    const made = this.#replaces ? await safety?.make() : undefined;
+    await finishTree(await this.#finishing(plan, damage, rules), this.#staging.tree, this.#pool, signal);
+    crashPoint('restore-staged');
+    if (this.#replaces) await safety?.requireStill();
+    stopWhenAborted(signal);
+    const placed = await placeTree({ ...this.#options, staging: this.#staging, replaces: this.#replaces, made });
+    const result = this.#result(plan, damage, comparison, placed, made);
+    this.#options.noted?.(result);
+    placed.done();
+    discardStaging(this.#staging);
+    return result;
+  }
 
-async function fill(options: RestoreOptions, work: Work): Promise<Damage> {
-  const { vault, signal, progress } = options;
-  const { record, reader, keys, catalog, staging, plan, pool } = work;
-  if (staging.reused) cleanTree(staging.tree, new Set([...plan.files, ...plan.folders].map(({ placed }) => placed)));
-  const done = { files: 0, bytes: 0 };
-  const learner = vault.learner(record.mandateId); // also for --to: after a disaster the mandate goes on from there
-  pool.useMandate(keys);
-  try {
-    return await writeTree({
-      ...{ plan, pool, reader, keys, signal, spare: catalog.spare, tree: staging.tree, reused: staging.reused },
-      packIds: new Map(record.packs.map(({ packRef, packId }) => [packRef, packId])),
-      learns: (packRef) => !learner.knows(packRef),
-      learn: async (packId, { packRef, chunks }) => learner.learn(packRef, packId, chunks),
+  /** Whether the target holds anything now. */
+  get #replaces(): boolean {
+    const { target, mode } = this.#options;
+    return (
+      mode === 'replace' &&
+      lstatSync(target, { throwIfNoEntry: false })?.isDirectory() === true &&
+      readdirSync(target).length > 0
+    );
+  }
+
+  get #partly(): boolean {
+    return this.#options.only !== undefined && this.#replaces;
+  }
+
+  #othersBytes(): number {
+    if (!this.#partly) return 0;
+    return filesIn(this.#options.target, '').reduce((sum, { stats }) => sum + stats.size, 0);
+  }
+
+  async #write(plan: Plan): Promise<Damage> {
+    const { source, signal, progress } = this.#options;
+    const { tree, reused } = this.#staging;
+    const placed = new Set([...plan.files, ...plan.folders].map((item) => item.placed));
+    if (reused) await cleanTree(tree, placed, signal);
+    const done = { files: 0, bytes: 0 };
+    return writeTree({
+      ...{ plan, source, tree, reused, signal, pool: this.#pool },
       advanced: (files, bytes) => {
         done.files += files;
         done.bytes += bytes;
-        const { downloaded: downloadedBytes } = reader;
+        const { downloaded: downloadedBytes } = source;
         progress?.({ phase: 'files', ...done, totalFiles: plan.files.length, totalBytes: plan.bytes, downloadedBytes });
       },
     });
-  } finally {
-    await learner.close();
   }
-}
 
-function compare({ mode, target }: RestoreOptions, plan: Plan, record: SnapshotRecord): Comparison {
-  if (mode === 'replace' && statSync(target, { throwIfNoEntry: false })?.isDirectory())
-    return compareTree(target, plan, record.createdAt);
-  return { changes: { added: plan.files.length + plan.links.length, changed: 0, removed: 0 }, newer: [] };
-}
-
-/** Moves the staged tree into place. @returns where the replaced folder lies now */
-function place({ target, intents, replacedWord, vault }: RestoreOptions, staging: Staging): string | null {
-  const found = lstatSync(target, { throwIfNoEntry: false });
-  const empty = found?.isDirectory() === true && readdirSync(target).length === 0;
-  if (found === undefined || empty) {
-    onDisk(target, () => {
-      if (empty) rmdirSync(target);
-      renameSync(staging.tree, target);
-      syncFolder(dirname(target));
-    });
-    return null;
+  async #compare(plan: Plan): Promise<Comparison> {
+    const { target, source, signal, compared } = this.#options;
+    if (!this.#replaces) return comparedWithNothing(plan);
+    if (compared !== undefined) return compared;
+    return compareTree(target, plan, { createdAt: source.createdAt, partly: this.#partly, signal });
   }
-  const aside = asideName(target, replacedWord, new Date(vault.now()));
-  swapIn(intents, { staging: staging.tree, target, aside });
-  return aside;
-}
 
-function resultOf(
-  options: RestoreOptions,
-  record: SnapshotRecord,
-  plan: Plan,
-  damage: Damage,
-  { changes }: Comparison,
-) {
-  const { mandateId, mandateName, modules } = record;
-  const damaged = [...damage].map(([index, code]) => ({ path: plan.files[index]?.node.path ?? '', code }));
-  const lost = damage.keys().reduce((sum, index) => sum + (plan.files[index]?.node.size ?? 0), 0);
-  return {
-    snapshot: options.snapshot,
-    ...{ mandateId, mandateName, modules, target: options.target, changes },
-    files: plan.files.length - damage.size,
-    folders: plan.folders.length,
-    links: plan.links.length,
-    bytes: plan.bytes - lost,
-    safetyPoint: null,
-    verified: damage.size === 0,
-    damaged,
-    problems: plan.problems,
-    renamed: plan.renamed,
-  };
+  async #finishing(plan: Plan, damage: Damage, rules: NameRules): Promise<Finishing> {
+    const ours = finishingOf(plan, damage);
+    if (!this.#partly) return ours;
+    const { target, signal } = this.#options;
+    const others = await keepOthers(target, this.#staging.tree, plan, rules, signal);
+    const kept = new Set(others.folders.map(({ placed }) => placed));
+    return {
+      files: [...ours.files, ...others.files],
+      folders: [...others.folders, ...ours.folders.filter(({ placed }) => !kept.has(placed))],
+      links: [...ours.links, ...others.links],
+    };
+  }
+
+  #result(
+    plan: Plan,
+    damage: Damage,
+    { changes }: Comparison,
+    { replacedKept }: Placed,
+    made: MadeSafety | undefined,
+  ): RestoreResult {
+    const { source, target } = this.#options;
+    const { kind, id, mandateId, mandateName, modules, downloaded: downloadedBytes } = source;
+    const lost = damage.keys().reduce((sum, index) => sum + (plan.files[index]?.node.size ?? 0), 0);
+    return {
+      source: { kind, id },
+      ...{ mandateId, mandateName, modules, target, changes, downloadedBytes, replacedKept },
+      files: plan.files.length - damage.size,
+      folders: plan.folders.length,
+      links: plan.links.length,
+      bytes: plan.bytes - lost,
+      safetyPoint: made?.id ?? null,
+      verified: damage.size === 0,
+      durationMs: Math.round(performance.now() - this.#started),
+      damaged: [...damage].map(([index, code]) => ({ path: plan.files[index]?.node.path ?? '', code })),
+      problems: plan.problems,
+      renamed: plan.renamed,
+    };
+  }
 }

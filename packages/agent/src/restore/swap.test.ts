@@ -16,13 +16,20 @@ beforeEach(() => {
   intents = join(folder, 'intents');
   const staging = join(folder, '.cresus-safe-abc', 'tree');
   intent = { staging, target: join(folder, 'Boulangerie'), aside: join(folder, 'Boulangerie (remplacé)') };
-  mkdirSync(staging, { recursive: true });
+  mkdirSync(staging, { recursive: true, mode: 0o700 });
   writeFileSync(join(staging, 'compta.cre'), 'restitué');
   mkdirSync(intent.target);
   writeFileSync(join(intent.target, 'compta.cre'), 'actuel');
 });
 
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** How each interrupted swap ended. */
+function recovered(): [string, string, boolean][] {
+  const ended: [string, string, boolean][] = [];
+  recoverSwaps(intents, ({ intent: { target }, outcome, isAsideThere }) => ended.push([target, outcome, isAsideThere]));
+  return ended;
+}
 
 const content = (path: string): string | undefined =>
   existsSync(join(path, 'compta.cre')) ? readFileSync(join(path, 'compta.cre'), 'utf8') : undefined;
@@ -41,35 +48,34 @@ function killedAt(point: string): void {
 }
 
 test('the restored folder takes the place of the current one, which is kept', () => {
-  swapIn(intents, intent);
+  const swapped = swapIn(intents, { ...intent, note: { mandate: 'x' } });
   expect([content(intent.target), content(intent.aside)]).toEqual(['restitué', 'actuel']);
+  expect(readdirSync(intents)).toHaveLength(1);
+  swapped.done();
   expect(readdirSync(intents)).toEqual([]);
 });
 
-const table: [string, string, string | undefined, string[]][] = [
-  ['state-temp', 'actuel', undefined, []],
-  ['swap-intent', 'actuel', undefined, []],
-  ['swap-out', 'restitué', 'actuel', ['Boulangerie']],
-  ['swap-in', 'restitué', 'actuel', []],
+const table: [string, string, string | undefined, 'old' | 'new' | undefined][] = [
+  ['state-temp', 'actuel', undefined, undefined],
+  ['swap-intent', 'actuel', undefined, 'old'],
+  ['swap-out', 'restitué', 'actuel', 'new'],
+  ['swap-in', 'restitué', 'actuel', 'new'],
 ];
-test.each(table)(
-  'F-18, I4: killed at %s, the next start finds the mandate whole: %s',
-  (point, now, aside, completed) => {
-    killedAt(point);
-    expect(recoverSwaps(intents)).toEqual(completed.map((name) => join(folder, name)));
-    expect([content(intent.target), content(intent.aside)]).toEqual([now, aside]);
-    expect(readdirSync(intents).filter((name) => name.endsWith('.json'))).toEqual([]);
-    expect(existsSync(join(folder, '.cresus-safe-abc'))).toBe(now === 'actuel');
-    expect(recoverSwaps(intents)).toEqual([]);
-  },
-);
+test.each(table)('F-18, I4: killed at %s, the next start finds the mandate whole: %s', (point, now, aside, outcome) => {
+  killedAt(point);
+  expect(recovered()).toEqual(outcome === undefined ? [] : [[intent.target, outcome, aside !== undefined]]);
+  expect([content(intent.target), content(intent.aside)]).toEqual([now, aside]);
+  expect(readdirSync(intents).filter((name) => name.endsWith('.json'))).toEqual([]);
+  expect(existsSync(join(folder, '.cresus-safe-abc'))).toBe(now === 'actuel');
+  expect(recovered()).toEqual([]);
+});
 
 test('a damaged or foreign intent touches nothing', () => {
   mkdirSync(intents);
   writeFileSync(join(intents, 'a.json'), '{"staging":1}');
   writeFileSync(join(intents, 'b.json'), JSON.stringify({ ...intent, target: join(folder, 'ailleurs', 'x') }));
   rmSync(intent.staging, { recursive: true });
-  expect(recoverSwaps(intents)).toEqual([]);
+  expect(recovered()).toEqual([]);
   expect(content(intent.target)).toBe('actuel');
   expect(readdirSync(intents)).toEqual([]);
 });

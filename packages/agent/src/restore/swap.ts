@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, lstatSync, readdirSync, renameSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, renameSync, rmdirSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { crashPoint } from '../local/crash.ts';
 import { ensureFolder, onDisk, readJson, removeDurable, syncFolder, writeJson } from '../local/files.ts';
 import { shape } from '../local/shape.ts';
-import { sweepStaging } from './staging.ts';
+import { isOwnStaging, sweepStaging } from './staging.ts';
 
 /** What is about to be swapped: written durably before the first rename, so that the next start can finish it (I4). */
 export interface SwapIntent {
@@ -15,51 +15,78 @@ export interface SwapIntent {
   readonly target: string;
   /** Where what is at the target now goes; null when there is nothing. */
   readonly aside: string | null;
+  /** What is to be noted of the restore once it is in place; as whoever notes it wrote it. */
+  readonly note?: unknown;
+}
+
+/** The same three places, reached through folders that are held open. */
+export interface SwapPaths {
+  readonly staging: string;
+  readonly target: string;
+  readonly aside: string | null;
+}
+
+/** A swap that is in place and whose intent is still on disk. */
+export interface Swapped {
+  /** Everything is noted: forgets the intent. */
+  done(): void;
 }
 
 /**
  * Puts the staged folder in the target's place. After a crash at any moment the target is the old folder or the new one,
- * whole, or missing with an intent on disk that `recoverSwaps` completes.
+ * whole, or missing with an intent on disk that `recoverSwaps` completes. The intent stays until `done`.
  * @param intents folder for the durable intent
  * @throws AgentError `disk-full`, `read-only`, `permission`
  */
-export function swapIn(intents: string, intent: SwapIntent): void {
+export function swapIn(intents: string, intent: SwapIntent, paths: SwapPaths = intent): Swapped {
   ensureFolder(intents);
   const file = join(intents, `${randomBytes(8).toString('hex')}.json`);
   writeJson(file, intent);
   crashPoint('swap-intent');
   try {
-    perform(intent);
+    perform(paths);
   } catch (error) {
-    if (intent.aside !== null) putBack(intent.target, intent.aside);
+    if (paths.aside !== null && !putBack(paths.target, paths.aside) && isThere(paths.aside)) throw error; // somebody else's thing took the place: the intent stays, and tells the next start
     removeDurable(file);
     throw error;
   }
-  removeDurable(file);
+  return { done: () => removeDurable(file) };
+}
+
+/** A swap that a crash interrupted, and how it ended now. */
+export interface RecoveredSwap {
+  readonly intent: SwapIntent;
+  /** 'new': the restored folder is in place; 'old': nothing was replaced. */
+  readonly outcome: 'new' | 'old';
+  /** What was replaced lies at `intent.aside`. */
+  readonly isAsideThere: boolean;
 }
 
 /**
  * Finishes or gives up swaps that a crash interrupted; to be called at each start, under the home's lock.
- * @returns the targets that were completed now
+ * @param noted told of each before its intent is forgotten: a crash in between leads here again
  */
-export function recoverSwaps(intents: string): string[] {
-  const completed: string[] = [];
+export function recoverSwaps(intents: string, noted: (recovered: RecoveredSwap) => void = () => undefined): void {
   for (const name of existsSync(intents) ? readdirSync(intents) : []) {
     if (!name.endsWith('.json')) continue;
     const file = join(intents, name);
     const read = readJson(file, checkIntent);
-    if (read.found && recover(read.value)) completed.push(read.value.target);
-    if (read.found && !isThere(read.value.staging)) sweepStaging(read.value.staging);
+    if (read.found) {
+      const intent = read.value;
+      const outcome = recover(intent);
+      if (outcome !== undefined)
+        noted({ intent, outcome, isAsideThere: intent.aside !== null && isThere(intent.aside) });
+      if (!isThere(intent.staging)) sweepStaging(intent.staging);
+    }
     removeDurable(file);
   }
-  return completed;
 }
 
-function perform({ staging, target, aside }: SwapIntent): void {
+function perform({ staging, target, aside }: SwapPaths): void {
   if (aside !== null) {
     onDisk(target, () => renameSync(target, aside));
     crashPoint('swap-out');
-  }
+  } else if (isThere(target)) onDisk(target, () => rmdirSync(target)); // only ever an empty folder
   onDisk(target, () => renameSync(staging, target));
   crashPoint('swap-in');
   onDisk(target, () => syncFolder(dirname(target)));
@@ -69,18 +96,26 @@ function perform({ staging, target, aside }: SwapIntent): void {
  * The target is missing only between the two renames: then the staged folder is complete and goes in. In every other
  * state the target is whole (the old one or the new one) and nothing is touched.
  */
-function recover({ staging, target, aside }: SwapIntent): boolean {
-  if (isThere(target)) return false;
-  if (isThere(staging)) onDisk(target, () => renameSync(staging, target));
-  else if (aside === null || !putBack(target, aside)) return false;
+function recover({ staging, target, aside }: SwapIntent): RecoveredSwap['outcome'] | undefined {
+  const isStaged = isOurStaging(staging);
+  if (isThere(target)) return isStaged ? 'old' : 'new';
+  if (isStaged) onDisk(target, () => renameSync(staging, target));
+  else if (aside === null || !putBack(target, aside)) return undefined;
   onDisk(target, () => syncFolder(dirname(target)));
-  return true;
+  return isStaged ? 'new' : 'old';
 }
 
 function putBack(target: string, aside: string): boolean {
   if (isThere(target) || !isThere(aside)) return false;
   onDisk(target, () => renameSync(aside, target));
   return true;
+}
+
+/** A link or another user's folder at that name is none of ours (MS-38). */
+function isOurStaging(tree: string): boolean {
+  const found = lstatSync(tree, { throwIfNoEntry: false });
+  if (found === undefined || !found.isDirectory()) return false;
+  return process.getuid === undefined || (found.uid === process.getuid() && isOwnStaging(dirname(tree)));
 }
 
 function isThere(path: string): boolean {
@@ -93,6 +128,7 @@ function checkIntent(value: unknown): SwapIntent {
     staging: fields.text('staging'),
     target: fields.text('target'),
     aside: fields.optionalText('aside') ?? null,
+    note: (value as { note?: unknown }).note,
   };
 }
 

@@ -1,199 +1,54 @@
-import { chmodSync, closeSync, lstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { type MandateKeys, type PackId, type PackRef, ProtocolError, readPackHeader } from '@cresus-safe/protocol';
-import type { UnpackResult, UnpackWrite } from '../compute/jobs.ts';
 import type { Pool } from '../compute/pool.ts';
-import { AgentError, toAgentError } from '../errors.ts';
-import { crashPoint } from '../local/crash.ts';
+import { AgentError } from '../errors.ts';
 import { onDisk } from '../local/files.ts';
-import { isDamage, type PackReader } from '../vault/vault.ts';
 import { eachAtOnce } from './lanes.ts';
-import type { Plan, PlannedFile, Run } from './plan.ts';
+import type { Plan, PlannedFile } from './plan.ts';
+import { Slices, stopWhenAborted } from './slices.ts';
+import type { Damage, RestoreSource } from './source.ts';
 
-/** Fetched, opened and written at the same time; the pool has as many places for packs. */
-const LANES = 3;
 const HASHES_AT_ONCE = 4;
 
 export interface WriteContext {
   readonly plan: Plan;
+  readonly source: RestoreSource;
   /** Root of the tree being written. */
   readonly tree: string;
   readonly pool: Pool;
-  readonly reader: PackReader;
-  readonly keys: MandateKeys;
-  readonly packIds: ReadonlyMap<PackRef, PackId>;
-  /** Packs that are in memory already. */
-  readonly spare: Map<PackId, Uint8Array>;
   readonly signal: AbortSignal | undefined;
   /** Files that an interrupted run left here and that may count again. */
   readonly reused: boolean;
-  /** Whether the pack's chunk ids are wanted, and who gets them. */
-  readonly learns: (packRef: PackRef) => boolean;
-  readonly learn: (packId: PackId, result: UnpackResult) => Promise<void>;
   readonly advanced: (files: number, bytes: number) => void;
 }
 
-/** Files (index into the plan) that could not be restored, with why. */
-export type Damage = Map<number, string>;
-
 /**
- * Writes folders and files of the plan. A file counts once its SHA-256 is right; packs that are damaged are fetched once
- * more. What cannot be restored is returned, never left half-written.
+ * Writes folders and files of the plan. A file counts once its SHA-256 is right. What cannot be restored is returned, never
+ * left half-written.
  */
 export async function writeTree(context: WriteContext): Promise<Damage> {
-  const { plan, tree } = context;
-  for (const { placed } of plan.folders)
+  const { plan, tree, pool, signal, source, advanced } = context;
+  const slices = new Slices(signal);
+  for (const { placed } of plan.folders) {
+    if (slices.due) await slices.pause();
     onDisk(tree, () => mkdirSync(join(tree, placed), { recursive: true, mode: 0o700 }));
+  }
   const done = context.reused ? await stillGood(context) : new Set<number>();
   const damage: Damage = new Map();
-  prepareFiles(context, done);
-  const wanted = [...plan.packs].filter(([, runs]) => runs.some(({ file }) => !done.has(file)));
-  await eachAtOnce(LANES, wanted, async ([packRef, runs]) => {
-    if (context.signal?.aborted) throw new AgentError('interrupted', 'interrupted');
-    const open = runs.filter(({ file }) => !done.has(file));
-    await restorePack(context, packRef, open, damage);
-  });
-  await verifyAssembled(context, done, damage);
+  await source.fill({ plan, tree, pool, signal, done, damage, advanced });
   for (const file of damage.keys()) rmSync(pathOf(context, file), { force: true });
   return damage;
-}
-
-/** Whether a file lies in one run: then it is written and hashed in one go. */
-function isSingle({ node }: PlannedFile): boolean {
-  return node.extents.length === 1;
 }
 
 function pathOf({ plan, tree }: WriteContext, file: number): string {
   return join(tree, (plan.files[file] as PlannedFile).placed);
 }
 
-/** Empty files, and those that are put together from several runs, are made here; the workers then write into them. */
-function prepareFiles(context: WriteContext, done: ReadonlySet<number>): void {
-  context.plan.files.forEach((file, index) => {
-    if (done.has(index) || isSingle(file)) return;
-    const path = pathOf(context, index);
-    onDisk(path, () => closeSync(openSync(path, 'wx', 0o600)));
-    if (file.node.size === 0) context.advanced(1, 0);
-  });
-}
-
-async function restorePack(
-  context: WriteContext,
-  packRef: PackRef,
-  runs: readonly Run[],
-  damage: Damage,
-): Promise<void> {
-  const packId = context.packIds.get(packRef);
-  try {
-    if (packId === undefined) throw new ProtocolError('integrity', 'a file names a pack that the record does not list');
-    let again = false;
-    const result = await context.reader.twice(packId, () => {
-      if (again) removeSingle(context, runs);
-      again = true;
-      return unpack(context, packRef, packId, runs);
-    });
-    compareDigests(context, runs, result.digests, damage);
-    if (context.learns(packRef)) await context.learn(packId, result);
-  } catch (error) {
-    const typed = toAgentError(error);
-    const missing = typed.kind === 'not-found' || typed.kind === 'omission';
-    if (!missing && !isDamage(error)) throw typed;
-    for (const { file } of runs) damage.set(file, missing ? 'missing' : 'damaged');
-  }
-}
-
-/** What a first try wrote of a pack that then was damaged: the place of a whole file must be free. */
-function removeSingle(context: WriteContext, runs: readonly Run[]): void {
-  for (const { file } of runs)
-    if (isSingle(context.plan.files[file] as PlannedFile)) rmSync(pathOf(context, file), { force: true });
-}
-
-/** Fetches a pack into a slot of the pool and has a worker verify, open and write it. */
-async function unpack(
-  context: WriteContext,
-  packRef: PackRef,
-  packId: PackId,
-  runs: readonly Run[],
-): Promise<UnpackResult> {
-  const { pool, keys } = context;
-  const slot = await pool.packs.take();
-  try {
-    const pack = await take(context, packId, (length) => pool.arena.pack(slot).subarray(0, length));
-    const { generation, packRef: ownRef } = readPackHeader(pack);
-    if (ownRef !== packRef) throw new ProtocolError('integrity', 'pack: its packRef is not that of the record');
-    crashPoint('restore-write');
-    const writes = runs.map((run) => writeOf(context, run));
-    return await pool.run({
-      type: 'unpack',
-      slot,
-      length: pack.length,
-      packId,
-      mandateRef: keys.ref,
-      packKey: keys.packKey(generation),
-      writes,
-      chunks: context.learns(packRef),
-    });
-  } finally {
-    pool.packs.release(slot);
-  }
-}
-
-async function take(context: WriteContext, packId: PackId, into: (length: number) => Uint8Array): Promise<Uint8Array> {
-  const spare = context.spare.get(packId);
-  if (spare === undefined) return context.reader.fetch(packId, into);
-  context.spare.delete(packId);
-  const place = into(spare.length);
-  place.set(spare);
-  return place;
-}
-
-function writeOf(context: WriteContext, run: Run): UnpackWrite & { target: string } {
-  const single = isSingle(context.plan.files[run.file] as PlannedFile);
-  const { segment, offset, length, position } = run;
-  const target = pathOf(context, run.file);
-  return single
-    ? { target, position, segment, offset, length, digest: true }
-    : { target, position, segment, offset, length, exists: true };
-}
-
-/** A pack that opened is what was stored: a file whose hash still differs was damaged before, and alone. */
-function compareDigests(context: WriteContext, runs: readonly Run[], digests: readonly string[], damage: Damage): void {
-  const single = runs.filter(({ file }) => isSingle(context.plan.files[file] as PlannedFile));
-  let good = 0;
-  single.forEach(({ file }, index) => {
-    const { node } = context.plan.files[file] as PlannedFile;
-    if (digests[index] === node.sha256) good += 1;
-    else damage.set(file, 'damaged');
-  });
-  context.advanced(
-    good,
-    runs.reduce((sum, { length }) => sum + length, 0),
-  );
-}
-
-/** Files put together from several runs are read back: only the whole has the hash of the catalog. */
-async function verifyAssembled(context: WriteContext, done: ReadonlySet<number>, damage: Damage): Promise<void> {
-  const { plan } = context;
-  const assembled = plan.files.keys().filter((index) => {
-    const { node } = plan.files[index] as PlannedFile;
-    return node.extents.length > 1 && !done.has(index) && !damage.has(index);
-  });
-  await eachAtOnce(HASHES_AT_ONCE, assembled, async (index) => {
-    if (await hasHash(context, index)) context.advanced(1, 0);
-    else damage.set(index, 'damaged');
-  });
-}
-
-async function hasHash(context: WriteContext, index: number): Promise<boolean> {
-  const path = pathOf(context, index);
-  const { node } = context.plan.files[index] as PlannedFile;
-  return (await context.pool.run({ type: 'hashFile', path })) === node.sha256;
-}
-
 /** What an interrupted restore wrote counts when it has its hash; the rest is removed and written again (F-18). */
 async function stillGood(context: WriteContext): Promise<Set<number>> {
   const done = new Set<number>();
   await eachAtOnce(HASHES_AT_ONCE, context.plan.files.keys(), async (index) => {
+    stopWhenAborted(context.signal);
     const path = pathOf(context, index);
     const { node } = context.plan.files[index] as PlannedFile;
     const found = lstatSync(path, { throwIfNoEntry: false });
@@ -206,6 +61,11 @@ async function stillGood(context: WriteContext): Promise<Set<number>> {
     } else rmSync(path, { recursive: true, force: true });
   });
   return done;
+}
+
+async function hasHash(context: WriteContext, index: number): Promise<boolean> {
+  const { node } = context.plan.files[index] as PlannedFile;
+  return (await context.pool.run({ type: 'hashFile', path: pathOf(context, index) })) === node.sha256;
 }
 
 /** Turns what was damaged into the error of a restore that takes all files or none. */

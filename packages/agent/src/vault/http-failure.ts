@@ -44,7 +44,7 @@ const TLS_CODE = /^(CERT_|ERR_TLS|ERR_SSL|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|HOST
 export function classified(error: unknown, connected: boolean): unknown {
   if (error instanceof AgentError || error instanceof ConnectionLost) return error;
   const { code = 'UNKNOWN', message = String(error) } = error as NodeJS.ErrnoException;
-  if (TLS_CODE.test(code)) return new AgentError('tls', `TLS: ${code}`, { params: { reason: code } });
+  if (TLS_CODE.test(code)) return new AgentError('tls', `TLS: ${code}`, { details: { reason: code } });
   // header overflow, junk after the body, a wrong length: an answer that no honest server gives
   if (code.startsWith('HPE_'))
     return new AgentError('integrity', `malformed answer: ${code}`, { key: 'error.bad-answer' });

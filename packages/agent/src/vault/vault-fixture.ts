@@ -9,6 +9,7 @@ import {
   NO_HASH,
   normaliseSecret,
   type SnapshotId,
+  type SnapshotRecord,
   sealRecord,
   sealSummary,
   snapshotIdOf,
@@ -87,13 +88,17 @@ export class Computer {
   }
 }
 
-/** Appends a snapshot of nothing, for tests that are about the history only. */
-export async function appendSnapshot(vault: Vault, comment = ''): Promise<SnapshotId> {
-  const mandate = vault.mandate(MANDATE);
+/** Appends a snapshot of nothing, for tests that are about the history only; `packs` are those it says it needs. */
+export async function appendSnapshot(
+  vault: Vault,
+  comment = '',
+  { mandateId = MANDATE, packs = [] }: { mandateId?: MandateId; packs?: SnapshotRecord['packs'] } = {},
+): Promise<SnapshotId> {
+  const mandate = vault.mandate(mandateId);
   const createdAt = vault.now();
   const attachment = sealRecord(mandate, vault.keys.generation, {
     vaultId: vault.keys.vaultId,
-    mandateId: MANDATE,
+    mandateId,
     mandateName: 'Boulangerie',
     generation: vault.keys.generation,
     createdAt,
@@ -109,7 +114,7 @@ export async function appendSnapshot(vault: Vault, comment = ''): Promise<Snapsh
     newBytes: 0,
     modules: [],
     problems: [],
-    packs: [],
+    packs,
     catalog: { sha256: NO_HASH, length: 0, extents: [] },
   });
   const summary = sealSummary(vault.keys, {
@@ -120,9 +125,10 @@ export async function appendSnapshot(vault: Vault, comment = ''): Promise<Snapsh
     files: 0,
     bytes: 0,
     createdAt,
-    mandateId: MANDATE,
+    mandateId,
     incomplete: false,
   });
-  await vault.append('snapshot-add', { mandateRef: mandate.ref, attachment, summary });
+  const packIds = packs.map(({ packId }) => packId);
+  await vault.append('snapshot-add', { mandateRef: mandate.ref, packIds, attachment, summary });
   return snapshotIdOf(attachment);
 }

@@ -81,6 +81,8 @@ export class SnapshotWriter {
   readonly #deps: WriterDeps;
   readonly #stored = new Map<PackRef, PackId>();
   readonly #sending = new Set<Promise<void>>();
+  /** Numbers of packs in which chunks were found: of older snapshots, or of a run that was interrupted. */
+  readonly #reused = new Set<number>();
   #index: ChunkIndex | undefined;
   #pack: PackBuilder | undefined;
   #segment: OpenSegment | undefined;
@@ -116,6 +118,7 @@ export class SnapshotWriter {
       const length = run.lengths[i] as number;
       if (index.find(run.ids, i * 4)) {
         const { pack, segment, offset } = index.found;
+        this.#reused.add(pack);
         if (contentClass !== CONTENT_CLASS.catalog) this.reusedBytes += length;
         pushExtent(extents, index.packRef(pack), segment, offset, length);
       } else {
@@ -194,12 +197,14 @@ export class SnapshotWriter {
     await this.#keep();
   }
 
-  /** A first send may take longer than the grace of packs that no snapshot names yet. */
+  /** A first send may take longer than the grace of packs that no snapshot names yet, or no longer. */
   async #keep(): Promise<void> {
     const now = this.#deps.now();
     if (now - this.#lastKeep < KEEP_EVERY_MS) return;
     this.#lastKeep = now;
-    await this.#deps.remote.keepPacks([...this.#stored.values()]);
+    const index = this.#loadIndex();
+    const reused = [...this.#reused].flatMap((pack) => index.packId(index.packRef(pack)) ?? []);
+    await this.#deps.remote.keepPacks([...new Set([...this.#stored.values(), ...reused])]);
   }
 
   #checkFailure(): void {

@@ -10,18 +10,23 @@ const SUFFIXES = ['', '-journal', '-wal'];
 
 /**
  * Looks at a mandate without opening anything: a handful of stat calls, which work on every drive, where change
- * notifications of network drives do not arrive. Undefined when the folder is not there.
+ * notifications of network drives do not arrive. While the folder is as it was `before`, no file came or went in it, and
+ * only those that were there are looked at. Undefined when the folder is not there.
  */
-export async function lookAtBooks({ path, modules }: Mandate): Promise<BooksState | undefined> {
+export async function lookAtBooks({ path, modules }: Mandate, before?: BooksState): Promise<BooksState | undefined> {
   const folder = await describe(path);
   if (folder === undefined) return undefined;
-  const names = modules.flatMap(({ file }) => SUFFIXES.map((suffix) => file + suffix));
+  const names = before?.get('') === folder ? [...before.keys()].filter((name) => name !== '') : namesOf(modules);
   const states = await Promise.all(names.map((name) => describe(join(path, name))));
   const entries = names.flatMap((name, at) => {
     const state = states[at];
     return state === undefined ? [] : [[name, state] as const];
   });
   return new Map([['', folder], ...entries]);
+}
+
+function namesOf(modules: Mandate['modules']): string[] {
+  return modules.flatMap(({ file }) => SUFFIXES.map((suffix) => file + suffix));
 }
 
 async function describe(path: string): Promise<string | undefined> {

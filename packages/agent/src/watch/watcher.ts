@@ -9,7 +9,7 @@ import type { WatchEvent } from './events.ts';
 export interface WatchOptions {
   /** The mandates to watch as of now. */
   readonly mandates: () => readonly Mandate[];
-  readonly look: (mandate: Mandate) => Promise<BooksState | undefined>;
+  readonly look: (mandate: Mandate, before: BooksState | undefined) => Promise<BooksState | undefined>;
   readonly findOpen: (mandates: readonly Mandate[]) => Promise<readonly OpenFindings[]>;
   /** Makes a point if anything changed; holds the lock of the home only meanwhile. */
   readonly makePoint: (mandate: Mandate) => Promise<MadePoint>;
@@ -100,7 +100,7 @@ export class Watcher {
     const { look, emit } = this.#options;
     const { name: mandate, path } = one.mandate;
     const before = one.state;
-    const state = await look(one.mandate);
+    const state = await look(one.mandate, before);
     one.state = state;
     one.rest = Math.max(0, one.rest - 1);
     if (state === undefined) {

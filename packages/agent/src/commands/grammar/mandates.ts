@@ -52,6 +52,18 @@ function mandate(argv: Argv, { texts, context, finish }: Grammar): Argv {
         async (args) => finish(await (await import('../mandate-list.ts')).mandateRemove(context, args.name ?? '')),
       )
       .command(
+        'keep <name>',
+        texts('mandate.keep'),
+        (s) =>
+          closing(
+            s.positional('name', { ...operand(texts('mandate.name')), demandOption: true }),
+            texts,
+            'cresus-safe mandate keep "Dupont SA"',
+            [14],
+          ),
+        async (args) => finish(await (await import('../mandate-keep.ts')).mandateKeep(context, args.name ?? '')),
+      )
+      .command(
         'root <dir>',
         texts('mandate.root'),
         (s) =>

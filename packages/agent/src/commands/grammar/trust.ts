@@ -1,42 +1,9 @@
 import type { Argv } from 'yargs';
 import { closing, flag, type Grammar, operand, VAULT_CODES, value } from './parts.ts';
 
-/** `restore`, `verify`, `status`, `devices`, `receipts`, `anchor`: getting data back, and knowing that one can. */
+/** `verify`, `status`, `devices`, `receipts`, `anchor`: knowing that data can be got back. */
 export function trustCommands(argv: Argv, grammar: Grammar): Argv {
-  return anchor(receipts(overview(restore(argv, grammar), grammar), grammar), grammar);
-}
-
-function restore(argv: Argv, { texts, context, finish }: Grammar): Argv {
-  return argv.command(
-    'restore <name>',
-    texts('restore.describe'),
-    (y) =>
-      closing(
-        y
-          .positional('name', { ...operand(texts('restore.name')), demandOption: true })
-          .option('snapshot', { ...value(texts('restore.snapshot')), demandOption: true })
-          .option('into-current', flag(texts('restore.into-current')))
-          .option('as', value(texts('restore.as')))
-          .option('to', value(texts('restore.to')))
-          .option('accept-replace', flag(texts('restore.accept-replace')))
-          .conflicts('into-current', ['as', 'to'])
-          .conflicts('as', 'to'),
-        texts,
-        'cresus-safe restore "Dupont SA" --snapshot latest --to ./Dupont',
-        [5, 7, 8, ...VAULT_CODES, 14],
-      ),
-    async (args) =>
-      finish(
-        await (await import('../restore.ts')).restore(context, {
-          name: args.name ?? '',
-          snapshot: args.snapshot ?? '',
-          intoCurrent: args['into-current'] === true,
-          as: args.as,
-          to: args.to,
-          acceptReplace: args['accept-replace'] === true,
-        }),
-      ),
-  ) as Argv;
+  return anchor(receipts(overview(argv, grammar), grammar), grammar);
 }
 
 function overview(argv: Argv, { texts, context, finish }: Grammar): Argv {

@@ -225,6 +225,23 @@ export const de: Locale = {
     'schedule-install': 'Dieser Computer hat kein systemd: die automatische Installation ist hier nicht möglich.',
     'diff-mandates': 'Die beiden Stände gehören zu zwei Mandaten: «{{first}}» und «{{second}}».',
     'drill-copy-name': 'Eine Kopie sagt selbst, von welchem Mandat sie ist: geben Sie nur --copy an.',
+    'restore-what': 'Geben Sie an, was wiederherzustellen ist: --snapshot, --copy DATEI oder --point.',
+    'restore-two-sources': 'Geben Sie nur eine Sicherung an.',
+    'path-not-in-backup': 'Nichts in dieser Sicherung heisst «{{path}}».',
+    'path-in-the-way':
+      '«{{path}}» ist auf der einen Seite eine Datei, auf der anderen ein Ordner. Nichts wurde geändert.',
+    'target-mount':
+      '{{path}} ist das oberste Verzeichnis eines Datenträgers: dieser Ordner kann nicht in einem Schritt ersetzt werden.',
+    'safety-point':
+      'Der Sicherungspunkt von «{{name}}» konnte nicht erstellt werden ({{reason}}). Nichts wurde ersetzt.',
+    'undo-alone': '--undo steht allein, höchstens mit dem Namen des Mandats.',
+    'nothing-to-undo': 'Es gibt keine Wiederherstellung, die rückgängig zu machen wäre.',
+    'undo-created':
+      'Die letzte Wiederherstellung hat «{{name}}» erstellt und nichts ersetzt: es gibt nichts zurückzuholen.',
+    'no-points': 'Von «{{name}}» gibt es hier keinen automatischen Sicherungspunkt.',
+    'no-copies': 'Keine brauchbare Kopie in {{path}}.',
+    'no-answer': 'Auf die Frage kam keine brauchbare Antwort. Nichts wurde getan.',
+    'no-twin': '«{{name}}» stammt nicht aus einer mehrfach wiederhergestellten Sicherung: nichts zu entscheiden.',
   },
   hint: {
     'points-full':
@@ -316,6 +333,15 @@ export const de: Locale = {
     'schedule-damaged': 'Stellen Sie sie neu ein: cresus-safe schedule off, dann cresus-safe schedule set',
     'schedule-no-root': 'Merken Sie ihn einmal: cresus-safe secret remember',
     'schedule-install': 'Die Dateien in infra/agent zeigen, wie es unter Windows und macOS geht.',
+    'restore-what': 'In einem Terminal stellt «cresus-safe restore» die Fragen.',
+    'path-not-in-backup': 'Muster werden so geschrieben: «Documents/*.pdf», für alle Unterordner «**/*.pdf».',
+    'path-in-the-way': 'Stellen Sie mit --to ORDNER in einen neuen Ordner wieder her.',
+    'target-mount': 'Stellen Sie mit --as NAME oder --to ORDNER wieder her.',
+    'safety-point':
+      'Beheben Sie die Ursache und versuchen Sie es erneut, oder stellen Sie mit --as NAME oder --to ORDNER anderswo wieder her.',
+    'undo-created':
+      'Um diesem Mandat nicht mehr zu folgen: cresus-safe mandate remove "{{name}}". Für ein anderes: cresus-safe restore --undo NAME.',
+    'no-points': '«cresus-safe point NAME» erstellt einen; «cresus-safe points» zeigt sie.',
   },
   warning: {
     'points-set-aside':
@@ -380,6 +406,13 @@ export const de: Locale = {
     'unclean-journal':
       '«{{mandate}}»: {{file}} zeigt, dass ein Programm seine Datei nicht schliessen konnte. Sie wird mitgesichert; öffnen und schliessen Sie dieses Modul einmal.',
     'open-unknown': '«{{mandate}}»: Ob ein Modul geöffnet ist, lässt sich nicht feststellen ({{reason}}).',
+    'other-mandate': 'Diese Sicherung ist die des Mandats «{{source}}» und kommt nach «{{name}}».',
+    'restore-recovered-new':
+      'Eine unterbrochene Wiederherstellung ist beendet worden: {{path}} ist der wiederhergestellte Stand, vollständig.',
+    'restore-recovered-kept':
+      'Eine unterbrochene Wiederherstellung ist beendet worden: {{path}} ist der wiederhergestellte Stand; der alte Ordner ist aufbewahrt: {{kept}}',
+    'restore-recovered-old':
+      'Eine Wiederherstellung wurde unterbrochen, bevor etwas ersetzt war: {{path}} ist der alte Stand, vollständig. Starten Sie sie bei Bedarf neu.',
   },
   problem: {
     changed: 'die Datei änderte sich während des Lesens',
@@ -483,6 +516,8 @@ export const de: Locale = {
     empty: 'Kein Mandat. Geben Sie einen Ordner an: cresus-safe mandate add NAME --path ORDNER',
     never: 'nie gesendet',
     last: 'gesendet am {{date}}',
+    keep: 'sagt, in welchem der aus derselben Sicherung wiederhergestellten Mandate Sie arbeiten',
+    kept: 'Sie arbeiten in «{{name}}». Nicht mehr verwenden: {{others}}.',
   },
   count: {
     files_one: '{{n}} Datei',
@@ -585,7 +620,6 @@ export const de: Locale = {
     as: 'stellt in ein anderes Mandat wieder her',
     to: 'stellt in einen neuen Ordner wieder her',
     'accept-replace': 'stimmt zu, dass Bestehendes ersetzt wird',
-    what: 'Sicherung {{id}} vom {{date}}{{comment}}: {{files}}, {{bytes}}',
     preview: 'Vorschau: hinzugefügt {{added}}, geändert {{changed}}, entfernt {{removed}}.',
     'ask-current': 'Das aktuelle Mandat wird ersetzt. Ankreuzen, um zuzustimmen [ja tippen] ',
     'ask-existing': 'Dieses Mandat existiert bereits. Ankreuzen, um es zu ersetzen [ja tippen] ',
@@ -596,6 +630,34 @@ export const de: Locale = {
 
     renamed: '{{from}} heisst hier {{to}}',
     'replaced-word': 'ersetzt',
+    copy: 'Datei einer Kopie (.pe-backup)',
+    point: 'automatischer Sicherungspunkt: Nummer oder latest',
+    path: 'nur diese Dateien oder Ordner (*, ** und ? erlaubt); alles andere im Mandat bleibt, wie es ist',
+    'dry-run': 'zeigt, was sich ändern würde, ohne etwas zu schreiben',
+    undo: 'stellt wieder her, was die letzte Wiederherstellung ersetzt hat',
+    'what-snapshot': 'Sicherung {{id}} von «{{mandate}}» vom {{date}}{{comment}}: {{files}}, {{bytes}}',
+    'what-point': 'Punkt {{id}} von «{{mandate}}» vom {{date}}{{comment}}: {{files}}, {{bytes}}',
+    'what-copy': 'Kopie {{file}} von «{{mandate}}» vom {{date}}{{comment}}: {{files}}, {{bytes}}',
+    'dry-run-done':
+      'Probelauf: {{files}}, {{bytes}} würden nach {{target}} wiederhergestellt. Nichts wurde geschrieben.',
+    safety: 'Der Stand davor ist der Punkt {{id}}: cresus-safe restore --undo "{{name}}" holt ihn zurück.',
+    'ask-mandate': 'Welches Mandat?',
+    'ask-name': 'Name des Mandats: ',
+    'ask-what': 'Was wiederherstellen?',
+    'choice-copy': 'Eine Sicherungskopie wiederherstellen',
+    'choice-point': 'Zu einem automatischen Sicherungspunkt zurückkehren',
+    'choice-snapshot': 'Eine Sicherung aus Crésus Safe wiederherstellen',
+    'ask-file': 'Datei .pe-backup, oder der Ordner, in dem sie liegt: ',
+    'ask-copy': 'Welche Kopie?',
+    'ask-point': 'Welcher Punkt? (die neusten zuerst)',
+    'ask-snapshot': 'Welche Sicherung? (die neusten zuerst)',
+    'ask-where': 'Wohin wiederherstellen?',
+    'choice-current': 'Die Daten in das aktuelle Mandat wiederherstellen',
+    'choice-other': 'Die Daten in ein anderes Mandat wiederherstellen',
+    'choice-folder': 'Die Daten in einen Ordner wiederherstellen',
+    'ask-as': 'Name des Mandats: ',
+    'ask-to': 'Ordner (neu oder leer): ',
+    choose: 'Ihre Wahl [1-{{last}}]: ',
   },
   verify: {
     describe: 'prüft den Verlauf und die Daten des Tresors',
@@ -787,6 +849,8 @@ export const de: Locale = {
     'start-mac': 'macOS muss «run-scheduled» alle fünf Minuten starten. Siehe infra/agent/README.md, dann:',
   },
   report: {
+    point: '  «{{name}}»: automatischer Punkt auf diesem Computer gemacht ({{id}}).',
+    'point-unchanged': '  «{{name}}»: unverändert seit dem Punkt {{id}} auf diesem Computer.',
     title: 'Crésus Safe: Sendebericht vom {{date}}',
     who: 'Abonnent {{number}}, Computer «{{device}}»',
     for: 'Geplant für {{date}}',

@@ -220,6 +220,20 @@ export const fr = {
     'schedule-install': "Cet ordinateur n'a pas systemd : l'installation automatique n'y est pas possible.",
     'diff-mandates': 'Les deux états sont de deux mandats : « {{first}} » et « {{second}} ».',
     'drill-copy-name': 'Une copie dit elle-même de quel mandat elle est : indiquez seulement --copy.',
+    'restore-what': 'Indiquez que restituer : --snapshot, --copy FICHIER ou --point.',
+    'restore-two-sources': 'Indiquez une seule sauvegarde à restituer.',
+    'path-not-in-backup': "Rien dans cette sauvegarde ne s'appelle « {{path}} ».",
+    'path-in-the-way': "« {{path}} » est un fichier d'un côté et un dossier de l'autre. Rien n'a été modifié.",
+    'target-mount':
+      "{{path}} est la racine d'un disque ou d'une clé : ce dossier ne peut pas être remplacé d'un seul coup.",
+    'safety-point': "Le point de sauvegarde de « {{name}} » n'a pas pu être fait ({{reason}}). Rien n'a été remplacé.",
+    'undo-alone': "--undo s'utilise seul, au plus avec le nom du mandat.",
+    'nothing-to-undo': "Il n'y a pas de restitution à annuler.",
+    'undo-created': "La dernière restitution a créé « {{name}} » et n'a rien remplacé : il n'y a rien à rétablir.",
+    'no-points': "Aucun point de sauvegarde automatique de « {{name}} » n'existe ici.",
+    'no-copies': 'Aucune copie utilisable dans {{path}}.',
+    'no-answer': "La question est restée sans réponse utilisable. Rien n'a été fait.",
+    'no-twin': "« {{name}} » ne vient pas d'une sauvegarde restituée plusieurs fois : rien à décider.",
   },
   hint: {
     'points-full':
@@ -307,6 +321,14 @@ export const fr = {
     'schedule-damaged': 'Réglez-les à nouveau : cresus-safe schedule off, puis cresus-safe schedule set',
     'schedule-no-root': 'Retenez-la une fois : cresus-safe secret remember',
     'schedule-install': 'Les fichiers de infra/agent montrent comment faire sous Windows et macOS.',
+    'restore-what': 'Dans un terminal, « cresus-safe restore » pose les questions.',
+    'path-not-in-backup': "Les motifs s'écrivent comme « Documents/*.pdf », pour tous les sous-dossiers « **/*.pdf ».",
+    'path-in-the-way': 'Restituez dans un nouveau dossier avec --to DOSSIER.',
+    'target-mount': 'Restituez avec --as NOM ou --to DOSSIER.',
+    'safety-point': 'Réglez cette cause et recommencez, ou restituez ailleurs avec --as NOM ou --to DOSSIER.',
+    'undo-created':
+      'Pour ne plus suivre ce mandat : cresus-safe mandate remove "{{name}}". Pour un autre : cresus-safe restore --undo NOM.',
+    'no-points': '« cresus-safe point NOM » en fait un ; « cresus-safe points » les présente.',
   },
   warning: {
     'points-set-aside':
@@ -367,6 +389,12 @@ export const fr = {
     'unclean-journal':
       "« {{mandate}} » : {{file}} montre qu'un programme n'a pas pu fermer son fichier. Il est sauvegardé avec lui ; ouvrez et fermez ce module une fois.",
     'open-unknown': '« {{mandate}} » : impossible de savoir si un module est ouvert ({{reason}}).',
+    'other-mandate': 'Cette sauvegarde est celle du mandat « {{source}} », et va dans « {{name}} ».',
+    'restore-recovered-new': "Une restitution interrompue a été terminée : {{path}} est l'état restitué, complet.",
+    'restore-recovered-kept':
+      "Une restitution interrompue a été terminée : {{path}} est l'état restitué ; l'ancien dossier est gardé : {{kept}}",
+    'restore-recovered-old':
+      "Une restitution a été interrompue avant de remplacer quoi que ce soit : {{path}} est l'ancien état, complet. Relancez-la si besoin.",
   },
   problem: {
     changed: 'le fichier a changé pendant la lecture',
@@ -470,6 +498,8 @@ export const fr = {
     empty: 'Aucun mandat. Indiquez un dossier : cresus-safe mandate add NOM --path DOSSIER',
     never: 'jamais envoyé',
     last: 'envoyé le {{date}}',
+    keep: 'dit dans quel mandat vous travaillez, parmi ceux restitués depuis la même sauvegarde',
+    kept: "Vous travaillez dans « {{name}} ». N'utilisez plus : {{others}}.",
   },
   count: {
     files_one: '{{n}} fichier',
@@ -572,7 +602,6 @@ export const fr = {
     as: 'restitue dans un autre mandat',
     to: 'restitue dans un dossier neuf',
     'accept-replace': 'accepte que ce qui existe soit remplacé',
-    what: 'Sauvegarde {{id}} du {{date}}{{comment}} : {{files}}, {{bytes}}',
     preview: 'Aperçu : ajoutés {{added}}, changés {{changed}}, supprimés {{removed}}.',
     'ask-current': 'Le mandat actuel sera remplacé. Cochez pour accepter [tapez oui] ',
     'ask-existing': 'Ce mandat existe déjà. Cochez pour le remplacer [tapez oui] ',
@@ -583,6 +612,33 @@ export const fr = {
 
     renamed: "{{from}} s'appelle ici {{to}}",
     'replaced-word': 'remplacé',
+    copy: "fichier d'une copie (.pe-backup)",
+    point: 'point de sauvegarde automatique : numéro, ou latest',
+    path: 'seulement ces fichiers ou dossiers (*, ** et ? permis) ; le reste du mandat est gardé tel quel',
+    'dry-run': 'montre ce qui changerait, sans rien écrire',
+    undo: 'rétablit ce que la dernière restitution a remplacé',
+    'what-snapshot': 'Sauvegarde {{id}} de « {{mandate}} » du {{date}}{{comment}} : {{files}}, {{bytes}}',
+    'what-point': 'Point {{id}} de « {{mandate}} » du {{date}}{{comment}} : {{files}}, {{bytes}}',
+    'what-copy': 'Copie {{file}} de « {{mandate}} » du {{date}}{{comment}} : {{files}}, {{bytes}}',
+    'dry-run-done': "Essai : {{files}}, {{bytes}} seraient restitués dans {{target}}. Rien n'a été écrit.",
+    safety: `L'état d'avant est le point {{id}} : cresus-safe restore --undo "{{name}}" le rétablit.`,
+    'ask-mandate': 'Quel mandat ?',
+    'ask-name': 'Nom du mandat : ',
+    'ask-what': 'Que restituer ?',
+    'choice-copy': 'Restituer une copie de sauvegarde',
+    'choice-point': 'Revenir à un point de sauvegarde automatique',
+    'choice-snapshot': 'Restituer une sauvegarde de Crésus Safe',
+    'ask-file': 'Fichier .pe-backup, ou dossier où il se trouve : ',
+    'ask-copy': 'Quelle copie ?',
+    'ask-point': 'Quel point ? (les plus récents en premier)',
+    'ask-snapshot': 'Quelle sauvegarde ? (les plus récentes en premier)',
+    'ask-where': 'Où restituer ?',
+    'choice-current': 'Restituer les données dans le mandat actuel',
+    'choice-other': 'Restituer les données dans un autre mandat',
+    'choice-folder': 'Restituer les données dans un dossier',
+    'ask-as': 'Nom du mandat : ',
+    'ask-to': 'Dossier (neuf ou vide) : ',
+    choose: 'Votre choix [1-{{last}}] : ',
   },
   verify: {
     describe: "vérifie l'historique et les données du coffre",
@@ -774,6 +830,8 @@ export const fr = {
     'start-mac': 'macOS doit lancer « run-scheduled » toutes les cinq minutes. Voyez infra/agent/README.md, puis :',
   },
   report: {
+    point: '  « {{name}} » : point de sauvegarde fait sur cet ordinateur ({{id}}).',
+    'point-unchanged': '  « {{name}} » : inchangé depuis le point de sauvegarde {{id}} de cet ordinateur.',
     title: "Crésus Safe : rapport d'envoi du {{date}}",
     who: 'Abonné {{number}}, ordinateur « {{device}} »',
     for: 'Envoi prévu le {{date}}',

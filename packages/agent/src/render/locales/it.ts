@@ -223,6 +223,22 @@ export const it: Locale = {
     'schedule-install': "Questo computer non ha systemd: qui l'installazione automatica non è possibile.",
     'diff-mandates': 'I due stati sono di due mandati: «{{first}}» e «{{second}}».',
     'drill-copy-name': 'Una copia dice da sé di quale mandato è: indichi solo --copy.',
+    'restore-what': 'Indichi che cosa ripristinare: --snapshot, --copy FILE o --point.',
+    'restore-two-sources': 'Indichi un solo salvataggio da ripristinare.',
+    'path-not-in-backup': 'Niente in questo salvataggio si chiama «{{path}}».',
+    'path-in-the-way': "«{{path}}» è un file da una parte e una cartella dall'altra. Non è stato modificato nulla.",
+    'target-mount':
+      '{{path}} è la radice di un disco o di una chiavetta: questa cartella non può essere sostituita in un colpo solo.',
+    'safety-point':
+      'Il punto di salvataggio di «{{name}}» non ha potuto essere creato ({{reason}}). Non è stato sostituito nulla.',
+    'undo-alone': '--undo si usa da solo, al massimo con il nome del mandato.',
+    'nothing-to-undo': "Non c'è alcun ripristino da annullare.",
+    'undo-created':
+      "L'ultimo ripristino ha creato «{{name}}» e non ha sostituito nulla: non c'è nulla da ripristinare.",
+    'no-points': 'Qui non esiste alcun punto di salvataggio automatico di «{{name}}».',
+    'no-copies': 'Nessuna copia utilizzabile in {{path}}.',
+    'no-answer': 'La domanda è rimasta senza una risposta utilizzabile. Non è stato fatto nulla.',
+    'no-twin': "«{{name}}» non proviene da un salvataggio ripristinato più volte: non c'è nulla da decidere.",
   },
   hint: {
     'points-full':
@@ -309,6 +325,14 @@ export const it: Locale = {
     'schedule-damaged': 'Li imposti di nuovo: cresus-safe schedule off, poi cresus-safe schedule set',
     'schedule-no-root': 'La memorizzi una volta: cresus-safe secret remember',
     'schedule-install': 'I file in infra/agent mostrano come fare su Windows e macOS.',
+    'restore-what': 'In un terminale «cresus-safe restore» pone le domande.',
+    'path-not-in-backup': 'I modelli si scrivono così: «Documents/*.pdf», per tutte le sottocartelle «**/*.pdf».',
+    'path-in-the-way': 'Ripristini in una nuova cartella con --to CARTELLA.',
+    'target-mount': 'Ripristini con --as NOME o --to CARTELLA.',
+    'safety-point': 'Risolva la causa e riprovi, oppure ripristini altrove con --as NOME o --to CARTELLA.',
+    'undo-created':
+      'Per non seguire più questo mandato: cresus-safe mandate remove "{{name}}". Per un altro: cresus-safe restore --undo NOME.',
+    'no-points': '«cresus-safe point NOME» ne crea uno; «cresus-safe points» li mostra.',
   },
   warning: {
     'points-set-aside':
@@ -372,6 +396,12 @@ export const it: Locale = {
     'unclean-journal':
       '«{{mandate}}»: {{file}} mostra che un programma non ha potuto chiudere il suo file. È salvato con esso; apra e chiuda una volta questo modulo.',
     'open-unknown': '«{{mandate}}»: impossibile sapere se un modulo è aperto ({{reason}}).',
+    'other-mandate': 'Questo salvataggio è del mandato «{{source}}» e va in «{{name}}».',
+    'restore-recovered-new': 'Un ripristino interrotto è stato completato: {{path}} è lo stato ripristinato, completo.',
+    'restore-recovered-kept':
+      'Un ripristino interrotto è stato completato: {{path}} è lo stato ripristinato; la vecchia cartella è conservata: {{kept}}',
+    'restore-recovered-old':
+      'Un ripristino è stato interrotto prima di sostituire qualcosa: {{path}} è lo stato precedente, completo. Lo riavvii se necessario.',
   },
   problem: {
     changed: 'il file è cambiato durante la lettura',
@@ -475,6 +505,8 @@ export const it: Locale = {
     empty: 'Nessun mandato. Indichi una cartella: cresus-safe mandate add NOME --path CARTELLA',
     never: 'mai inviato',
     last: 'inviato il {{date}}',
+    keep: 'indica in quale mandato lavora, tra quelli ripristinati dallo stesso salvataggio',
+    kept: 'Lavora in «{{name}}». Non usi più: {{others}}.',
   },
   count: {
     files_one: '{{n}} file',
@@ -577,7 +609,6 @@ export const it: Locale = {
     as: 'ripristina in un altro mandato',
     to: 'ripristina in una cartella nuova',
     'accept-replace': 'accetta che ciò che esiste sia sostituito',
-    what: 'Salvataggio {{id}} del {{date}}{{comment}}: {{files}}, {{bytes}}',
     preview: 'Anteprima: aggiunti {{added}}, cambiati {{changed}}, tolti {{removed}}.',
     'ask-current': 'Il mandato attuale sarà sostituito. Spunti per accettare [digiti sì] ',
     'ask-existing': 'Questo mandato esiste già. Spunti per sostituirlo [digiti sì] ',
@@ -588,6 +619,33 @@ export const it: Locale = {
 
     renamed: '{{from}} si chiama qui {{to}}',
     'replaced-word': 'sostituito',
+    copy: 'file di una copia (.pe-backup)',
+    point: 'punto di salvataggio automatico: numero, o latest',
+    path: "solo questi file o cartelle (*, ** e ? ammessi); il resto del mandato rimane com'è",
+    'dry-run': 'mostra che cosa cambierebbe, senza scrivere nulla',
+    undo: "ripristina ciò che l'ultimo ripristino ha sostituito",
+    'what-snapshot': 'Salvataggio {{id}} di «{{mandate}}» del {{date}}{{comment}}: {{files}}, {{bytes}}',
+    'what-point': 'Punto {{id}} di «{{mandate}}» del {{date}}{{comment}}: {{files}}, {{bytes}}',
+    'what-copy': 'Copia {{file}} di «{{mandate}}» del {{date}}{{comment}}: {{files}}, {{bytes}}',
+    'dry-run-done': 'Prova: {{files}}, {{bytes}} sarebbero ripristinati in {{target}}. Non è stato scritto nulla.',
+    safety: 'Lo stato di prima è il punto {{id}}: cresus-safe restore --undo "{{name}}" lo ripristina.',
+    'ask-mandate': 'Quale mandato?',
+    'ask-name': 'Nome del mandato: ',
+    'ask-what': 'Che cosa ripristinare?',
+    'choice-copy': 'Ripristinare una copia di salvataggio',
+    'choice-point': 'Tornare a un punto di salvataggio automatico',
+    'choice-snapshot': 'Ripristinare un salvataggio di Crésus Safe',
+    'ask-file': 'File .pe-backup, o cartella in cui si trova: ',
+    'ask-copy': 'Quale copia?',
+    'ask-point': 'Quale punto? (i più recenti per primi)',
+    'ask-snapshot': 'Quale salvataggio? (i più recenti per primi)',
+    'ask-where': 'Dove ripristinare?',
+    'choice-current': 'Ripristinare i dati nel mandato attuale',
+    'choice-other': 'Ripristinare i dati in un altro mandato',
+    'choice-folder': 'Ripristinare i dati in una cartella',
+    'ask-as': 'Nome del mandato: ',
+    'ask-to': 'Cartella (nuova o vuota): ',
+    choose: 'La sua scelta [1-{{last}}]: ',
   },
   verify: {
     describe: 'verifica la cronologia e i dati della cassaforte',
@@ -779,6 +837,8 @@ export const it: Locale = {
     'start-mac': 'macOS deve avviare «run-scheduled» ogni cinque minuti. Veda infra/agent/README.md, poi:',
   },
   report: {
+    point: '  «{{name}}»: punto automatico fatto su questo computer ({{id}}).',
+    'point-unchanged': '  «{{name}}»: invariato dal punto {{id}} di questo computer.',
     title: "Crésus Safe: rapporto d'invio del {{date}}",
     who: 'Abbonato {{number}}, computer «{{device}}»',
     for: 'Invio previsto il {{date}}',

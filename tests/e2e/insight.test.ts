@@ -1,0 +1,385 @@
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  lutimesSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Agent, type Listed, type SentSnapshot } from '../support/agent.ts';
+import { workOneDay } from '../support/books.ts';
+import { Clock } from '../support/clock.ts';
+import { lacksSmallDisk, SmallDisk, testWith } from '../support/faults.ts';
+import { SECRET, World } from '../support/world.ts';
+
+interface Entry {
+  readonly path: string;
+  readonly size: number;
+  readonly from?: string;
+}
+
+interface Diff {
+  readonly added: readonly Entry[];
+  readonly changed: readonly Entry[];
+  readonly removed: readonly Entry[];
+  readonly renamed: readonly Entry[];
+  readonly unchanged: number;
+}
+
+interface Drill {
+  readonly drills: readonly {
+    readonly mandate: string;
+    readonly sound: boolean;
+    readonly files: number;
+    readonly verified: number;
+    readonly comparedWithDisk: number;
+    readonly damaged: readonly { readonly path: string }[];
+    readonly differsFromDisk: readonly string[];
+    readonly modules: readonly { readonly file: string; readonly format: string; readonly ok: boolean }[];
+    readonly error: { readonly code: string } | null;
+  }[];
+  readonly report: { readonly json: string; readonly text: string };
+}
+
+interface Doctor {
+  readonly checks: readonly {
+    readonly id: string;
+    readonly state: string;
+    readonly message: string;
+    readonly hint?: string;
+  }[];
+}
+
+let world: World;
+let first: Agent;
+let books: string;
+let monday: SentSnapshot;
+let tuesday: SentSnapshot;
+
+beforeAll(async () => {
+  world = await World.create();
+  ({ first, books } = await world.household());
+  monday = await first.send('Dupont SA');
+});
+afterAll(() => world[Symbol.asyncDispose]());
+
+const paths = (entries: readonly Entry[]) => entries.map(({ path }) => path);
+
+describe('diff', () => {
+  it('of the newest snapshot and the disk: what is new, changed, gone, and what looks renamed', async () => {
+    expect(await first.json<Diff>(['diff', 'Dupont SA'])).toMatchObject({
+      added: [],
+      changed: [],
+      removed: [],
+      renamed: [],
+    });
+    workOneDay(books, 1, { scale: 0.01 });
+    renameSync(join(books, 'documents/piece-00000.pdf'), join(books, 'documents/reçu.pdf'));
+    rmSync(join(books, 'documents/piece-00001.pdf'));
+    const { size } = statSync(join(books, 'documents/reçu.pdf'));
+    const diff = await first.json<Diff>(['diff', 'Dupont SA']);
+    expect(diff.renamed).toEqual([{ from: 'documents/piece-00000.pdf', path: 'documents/reçu.pdf', size }]);
+    expect(paths(diff.removed)).toEqual(['documents/piece-00001.pdf']);
+    expect(paths(diff.changed)).toEqual(['comptabilite.cre', 'facturation.fac', 'salaires.salx']);
+    expect(diff.added).toHaveLength(5);
+  });
+
+  it('of two snapshots says the same, from their catalogs; the other way round it is turned round', async () => {
+    const disk = await first.json<Diff>(['diff', 'Dupont SA']);
+    tuesday = await first.send('Dupont SA');
+    const [from, to] = [monday.id.slice(0, 12), tuesday.id];
+    const there = await first.json<Diff>(['diff', from, to]);
+    const { added, changed, removed, renamed, unchanged } = there;
+    expect({ added, changed, removed, renamed, unchanged }).toEqual({
+      added: disk.added,
+      changed: disk.changed,
+      removed: disk.removed,
+      renamed: disk.renamed,
+      unchanged: disk.unchanged,
+    });
+    const back = await first.json<Diff>(['diff', to, from]);
+    expect([paths(back.added), paths(back.removed)]).toEqual([paths(removed), paths(added)]);
+  });
+
+  it('of a point and a snapshot, and not of two mandates', async () => {
+    const { points } = await first.json<{ points: { id: string }[] }>(['point', 'Dupont SA']);
+    const point = points[0]?.id ?? '';
+    expect(await first.json<Diff>(['diff', tuesday.id, point])).toMatchObject({ added: [], changed: [], removed: [] });
+    mkdirSync(world.path('Autre'));
+    writeFileSync(world.path('Autre', 'a.cre'), 'x');
+    await first.json(['mandate', 'add', 'Autre', '--path', world.path('Autre')]);
+    const other = await first.send('Autre');
+    expect(await first.refused(['diff', point, other.id])).toMatchObject({ exitCode: 2 });
+    expect(await first.refused(['diff', point, 'ffffffff'])).toMatchObject({ exitCode: 14 });
+    expect(await first.refused(['diff', 'Personne'])).toMatchObject({ exitCode: 14 });
+  });
+});
+
+describe('drill', () => {
+  const drill = (code: number, ...args: string[]) => first.json<Drill>(['drill', ...args], code);
+  const leftovers = () => [
+    existsSync(join(first.home, 'drill')),
+    readdirSync(first.home).filter((name) => name.startsWith('.')),
+  ];
+
+  it('restores the newest snapshot of every mandate, reads all again, and keeps a dated report', async () => {
+    const { drills, report } = await drill(0);
+    expect(drills.map(({ mandate, sound }) => [mandate, sound])).toEqual([
+      ['Autre', true],
+      ['Dupont SA', true],
+    ]);
+    expect(drills[1]).toMatchObject({
+      files: tuesday.files,
+      verified: tuesday.files,
+      comparedWithDisk: tuesday.files,
+      modules: [
+        { file: 'comptabilite.cre', format: 'sqlite', ok: true },
+        { file: 'facturation.fac', format: 'sqlite', ok: true },
+        { file: 'salaires.salx', format: 'zip', ok: true },
+      ],
+    });
+    expect(JSON.parse(readFileSync(report.json, 'utf8'))).toMatchObject({ exitCode: 0, drills });
+    expect(readFileSync(report.text, 'utf8')).toContain('Dupont SA');
+    expect(leftovers()).toEqual([false, []]);
+  });
+
+  it('keeps it where it is asked for, and never over another file', async () => {
+    const file = world.path('essai.txt');
+    await drill(0, 'Autre', '--report', file);
+    const text = readFileSync(file, 'utf8');
+    expect(text).toContain('essai de restitution');
+    expect(await first.refused(['drill', 'Autre', '--report', file])).toMatchObject({ exitCode: 2 });
+    expect(readFileSync(file, 'utf8')).toBe(text);
+    await drill(0, 'Autre', '--report', file, '--overwrite', '--lang', 'de');
+    expect(readFileSync(file, 'utf8')).toContain('Wiederherstellungsprobe');
+  });
+
+  it('of a point and of a copy', async () => {
+    const point = await drill(0, 'Dupont SA', '--point', 'latest');
+    expect(point.drills).toMatchObject([{ mandate: 'Dupont SA', kind: 'point', sound: true, verified: tuesday.files }]);
+    const file = world.path('dupont.pe-backup');
+    await first.json(['copy', 'Dupont SA', file]);
+    const copy = await drill(0, '--copy', file);
+    expect(copy.drills).toMatchObject([{ mandate: 'Dupont SA', kind: 'copy', sound: true, verified: tuesday.files }]);
+  });
+
+  it('finds a file that the disk changed behind its date', async () => {
+    const path = join(books, 'documents/reçu.pdf');
+    const { atime, mtime } = statSync(path);
+    const bytes = readFileSync(path);
+    lutimesSync(path, atime, new Date(mtime.getTime() + 1000)); // a time that can be set exactly
+    await first.send('Dupont SA');
+    writeFileSync(path, Buffer.from(bytes).fill(0, 100, 101));
+    lutimesSync(path, atime, new Date(mtime.getTime() + 1000));
+    const { drills } = await drill(10, 'Dupont SA');
+    expect(drills).toMatchObject([{ sound: false, damaged: [], differsFromDisk: ['documents/reçu.pdf'] }]);
+    writeFileSync(path, bytes);
+    await first.send('Dupont SA');
+  });
+
+  it('leaves nothing behind when it is killed, once the next one ran', async () => {
+    expect(await first.dies('restore-staged', 1, ['drill', 'Dupont SA'])).toBe(true);
+    expect(leftovers()[0]).toBe(true);
+    await drill(0, 'Autre');
+    expect(leftovers()).toEqual([false, []]);
+  });
+
+  it('MS-01 finds a damaged pack: exit 10, the files by name, in the report too, and the scratch folder is gone', async () => {
+    const { snapshots } = await first.json<Listed>(['snapshots', 'Dupont SA']);
+    expect(snapshots.length).toBeGreaterThan(2);
+    damageLargestPack();
+    const { drills, report } = await drill(10, 'Dupont SA');
+    expect(drills).toMatchObject([{ mandate: 'Dupont SA', sound: false, error: null }]);
+    expect(drills[0]?.damaged.length).toBeGreaterThan(0);
+    const text = readFileSync(report.text, 'utf8');
+    for (const { path } of drills[0]?.damaged ?? []) expect(text).toContain(path);
+    expect(JSON.parse(readFileSync(report.json, 'utf8'))).toMatchObject({ exitCode: 10, drills });
+    expect(leftovers()).toEqual([false, []]);
+  });
+
+  /** Flips a byte in the middle of the largest pack: the one of the first send, which holds most files. */
+  function damageLargestPack(): void {
+    const folder = join(world.server.dataDir, 'blobs/v');
+    const packs = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+      .filter((name) => /[/\\]p[/\\]/.test(name))
+      .map((name) => join(folder, name))
+      .filter((path) => statSync(path).isFile());
+    const [largest = ''] = packs.toSorted((a, b) => statSync(b).size - statSync(a).size);
+    const bytes = readFileSync(largest);
+    const at = bytes.length >> 2;
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+    chmodSync(largest, 0o600);
+    writeFileSync(largest, bytes);
+  }
+});
+
+describe('doctor', () => {
+  const doctor = (code: number, agent = first) => agent.json<Doctor>(['doctor'], code);
+  const states = ({ checks }: Doctor) => Object.fromEntries(checks.map(({ id, state }) => [id, state]));
+
+  /** The same computer on a copy of its home, to break. */
+  function patient(): Agent {
+    const home = world.path(
+      `patient-${createHash('sha256').update(String(performance.now())).digest('hex').slice(0, 8)}`,
+      'home',
+    );
+    mkdirSync(join(home, '..'));
+    cpSync(first.home, home, { recursive: true, preserveTimestamps: true });
+    chmodSync(home, 0o700);
+    return new Agent(home, first.options);
+  }
+
+  it('finds a sound computer sound, with a way out for what only could be better', async () => {
+    const found = await doctor(0);
+    expect(states(found)).toEqual({
+      versions: 'ok',
+      home: 'ok',
+      space: 'ok',
+      server: 'ok',
+      clock: 'ok',
+      subscription: 'ok',
+      quota: 'ok',
+      keyring: 'ok',
+      vault: 'ok',
+      caches: 'ok',
+      mandates: 'ok',
+      points: 'ok',
+      schedule: 'warn',
+    });
+    for (const { state, hint } of found.checks) if (state !== 'ok') expect(hint).toBeTruthy();
+  });
+
+  it('TN-47 prints no secret', async () => {
+    const { stdout, stderr } = await first.run(['doctor', '--json']);
+    const secrets = ['token', 'root.key', 'points/root.key'].map((name) =>
+      readFileSync(join(first.home, name), 'utf8'),
+    );
+    for (const secret of [SECRET, ...secrets.flatMap((text) => text.match(/[\w-]{24,}/g) ?? [])])
+      expect(stdout + stderr).not.toContain(secret);
+    expect(secrets.join('').length).toBeGreaterThan(100);
+  });
+
+  it('says what others could read (exit 15)', async () => {
+    const sick = patient();
+    chmodSync(join(sick.home, 'token'), 0o644);
+    const found = await doctor(15, sick);
+    expect(states(found)).toMatchObject({ permissions: 'bad' });
+    expect(found.checks.find(({ id }) => id === 'permissions')?.message).toContain('token');
+  });
+
+  it('says that a run stopped without ending, and that nothing has to be done', async () => {
+    const sick = patient();
+    expect(await sick.dies('state-temp', 1, ['mandate', 'remove', 'Autre'])).toBe(true);
+    expect(existsSync(join(sick.home, 'lock'))).toBe(true);
+    expect(states(await doctor(0, sick))).toMatchObject({ lock: 'warn', vault: 'ok' });
+    expect(Object.keys(states(await doctor(0, sick)))).not.toContain('lock');
+  });
+
+  it('says that a mandate is not there (exit 14), and that a module file is gone', async () => {
+    const sick = patient();
+    renameSync(world.path('Autre'), world.path('Ailleurs'));
+    try {
+      const found = await doctor(14, sick);
+      expect(states(found)).toMatchObject({ mandates: 'bad' });
+      expect(found.checks.find(({ id }) => id === 'mandates')?.message).toContain('Autre');
+      mkdirSync(world.path('Autre'));
+      expect(states(await doctor(0, sick))).toMatchObject({ mandates: 'warn' });
+      rmSync(world.path('Autre'), { recursive: true });
+    } finally {
+      renameSync(world.path('Ailleurs'), world.path('Autre'));
+    }
+  });
+
+  it('F-41 says that the clock is wrong', async () => {
+    const clock = new Clock(world.path('doctor-clock'));
+    clock.advance(3 * 3_600_000);
+    expect(states(await doctor(0, first.with({ env: clock.env })))).toMatchObject({ clock: 'warn' });
+  });
+
+  it('says that settings and the schedule are damaged (exit 2), one after the other', async () => {
+    const sick = patient();
+    writeFileSync(join(sick.home, 'schedule.json'), '{');
+    expect(states(await doctor(2, sick))).toMatchObject({ schedule: 'bad', server: 'ok' });
+    writeFileSync(join(sick.home, 'config.json'), '{"version":');
+    expect(states(await doctor(2, sick))).toMatchObject({ schedule: 'bad', server: 'bad' });
+    writeFileSync(join(sick.home, 'mandates.json'), '[');
+    expect(states(await doctor(2, sick))).toMatchObject({ mandates: 'bad' });
+  });
+
+  it('F-09 says that caches are damaged, which costs time and no data', async () => {
+    const sick = patient();
+    const folder = join(sick.home, 'vault/mandates');
+    for (const name of readdirSync(folder)) writeFileSync(join(folder, name, 'files.cat'), 'garbage');
+    expect(states(await doctor(0, sick))).toMatchObject({ caches: 'warn', vault: 'ok' });
+  });
+
+  it('says that no key is remembered, and looks at all the rest', async () => {
+    const sick = patient();
+    await sick.json(['secret', 'forget']);
+    expect(states(await doctor(0, sick))).toMatchObject({ keyring: 'warn', server: 'ok', mandates: 'ok' });
+  });
+
+  it('says that the points cannot be opened (exit 10)', async () => {
+    const sick = patient();
+    rmSync(join(sick.home, 'points/root.key'));
+    rmSync(join(sick.home, 'points/root.sealed'), { force: true });
+    expect(states(await doctor(10, sick))).toMatchObject({ points: 'bad', vault: 'ok' });
+  });
+
+  it('says that a schedule is set and nothing starts it, and later how its last run went', async () => {
+    const sick = patient();
+    const clock = new Clock(world.path('schedule-clock'));
+    const timed = sick.with({ env: clock.env });
+    await timed.json(['schedule', 'set', 'Autre', '--at', '12:00', '--window', '0']);
+    expect(states(await doctor(0, timed))).toMatchObject({ schedule: 'ok' });
+    clock.advance(26 * 3_600_000);
+    expect(states(await doctor(0, timed))).toMatchObject({ schedule: 'warn' });
+    await timed.json(['run-scheduled', '--wait', '0']);
+    expect(states(await doctor(0, timed))).toMatchObject({ schedule: 'ok' });
+  });
+
+  const onSmallDisk = testWith(lacksSmallDisk());
+  onSmallDisk('F-25 says that the disk is full (exit 15)', async () => {
+    const sick = patient();
+    const disk = await SmallDisk.over(world.path('small'), '40m');
+    try {
+      cpSync(sick.home, join(disk.outside, 'home'), { recursive: true });
+      const there = new Agent(join(disk.dir, 'home'), { ...sick.options, wrap: disk.wrap });
+      expect(states(await doctor(0, there))).toMatchObject({ space: 'warn' });
+      writeFileSync(join(disk.outside, 'filler'), Buffer.alloc(24 * 1024 * 1024));
+      expect(states(await doctor(15, there))).toMatchObject({ space: 'bad' });
+    } finally {
+      await disk[Symbol.asyncDispose]();
+    }
+  });
+
+  it('says that the subscription ended (exit 5)', async () => {
+    await world.server.operateJson('subscriber', 'suspend', '100001');
+    expect(states(await doctor(5))).toMatchObject({ subscription: 'bad', vault: 'ok' });
+    await world.server.operateJson('subscriber', 'resume', '100001');
+  });
+
+  it('says that the server is down (exit 9), and looks at all that is here', async () => {
+    await world.server.stop();
+    expect(states(await doctor(9))).toMatchObject({ server: 'bad', keyring: 'ok', mandates: 'ok', points: 'ok' });
+    await world.server.start();
+  });
+
+  it('tells a new computer how to begin', async () => {
+    const { exitCode, finished } = await world
+      .computer()
+      .run(['doctor', '--json'])
+      .then((done) => ({ exitCode: done.code, finished: done }));
+    expect(exitCode).toBe(2);
+    const found = JSON.parse(finished.stdout) as Doctor;
+    expect(states(found)).toMatchObject({ home: 'warn', server: 'bad' });
+  });
+});
