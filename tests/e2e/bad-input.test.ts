@@ -136,6 +136,21 @@ describe('when something is wrong', () => {
     expect((await first.run(send)).code).toBe(0);
   });
 
+  it('another server in its place is noticed also when there is nothing to send', async () => {
+    expect((await first.send('Dupont SA')).unchanged).toBe(true);
+    line.onAnswer = ({ path }, answer) =>
+      path === '/v1/account' ? changed(answer, { serverId: 'ab'.repeat(16) }) : undefined;
+    expectError(await first.refused(send), 10, 'wrong-server');
+  });
+
+  it('a verification that reads nothing says that the server’s word is all there is; one that reads does not', async () => {
+    const listed = await first.run(['verify', '--lang', 'en']);
+    expect([listed.code, listed.stdout]).toEqual([0, expect.stringContaining("is the server's word only")]);
+    const read = await first.run(['verify', '--full', '--lang', 'en']);
+    expect([read.code, read.stdout]).toEqual([0, expect.stringContaining('Everything is in order')]);
+    expect(read.stdout).not.toContain("server's word");
+  });
+
   it('a second run at the same time ends by itself and leaves the first one alone', async () => {
     let release = (): void => undefined;
     const held = new Promise<void>((resolve) => {

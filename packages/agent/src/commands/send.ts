@@ -92,8 +92,12 @@ function chosen({ home }: Context, { names, all }: SendArgs): Mandate[] {
 }
 
 /** The server decides; asked first, so that nothing is read and sealed for an answer that is known. */
-async function refuseWhenNotAllowed({ remote }: Safe): Promise<void> {
-  const { maySend, state, expiresOn } = await remote.subscription();
+async function refuseWhenNotAllowed({ remote, config }: Safe): Promise<void> {
+  const { serverId, subscription } = await remote.leanAccount();
+  // with nothing to append no receipt will tell, so this is where another server in its place is noticed
+  if (serverId !== config.server.serverId)
+    throw new AgentError('wrong-server', 'the server is not the one this computer was connected to');
+  const { maySend, state, expiresOn } = subscription;
   if (maySend) return;
   const details = { state, expiresOn };
   if (state === 'suspended') throw new AgentError('suspended', 'the subscription is suspended', { details });

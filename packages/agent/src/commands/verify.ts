@@ -31,7 +31,11 @@ export async function verify(context: Context, args: VerifyArgs): Promise<Outcom
   try {
     const result = await run(context, safe.vault, args.name, sample);
     const { verifyExitCode } = await import('../verify/verify.ts');
-    return { json: { ...result }, lines: lines(context, result), exitCode: verifyExitCode(result) };
+    return {
+      json: { ...result },
+      lines: lines(context, result, sample !== undefined),
+      exitCode: verifyExitCode(result),
+    };
   } finally {
     safe.close();
   }
@@ -70,7 +74,7 @@ function percent(text: string | undefined): number | undefined {
   throw new AgentError('usage', 'the sample is no percentage', { key: 'error.sample-percent', hint: 'hint.usage' });
 }
 
-function lines({ texts }: Context, { checked, problems }: VerifyResult): string[] {
+function lines({ texts }: Context, { checked, problems }: VerifyResult, isRead: boolean): string[] {
   const { snapshots, packs, bytes } = checked;
   if (problems.length > 0)
     return [
@@ -82,5 +86,7 @@ function lines({ texts }: Context, { checked, problems }: VerifyResult): string[
     packs: counted(texts, 'packs', packs),
     bytes: sizeText(bytes, texts.language),
   };
+  // without reading, that packs are there is what the server says (MS-25, MS-26): the user must know what was not proved
+  if (!isRead) return [`✓ ${texts('verify.listed', params)}`, `● ${texts('verify.server-says', params)}`];
   return [`✓ ${texts('verify.ok', params)}`];
 }

@@ -92,7 +92,7 @@ describe('the pool', () => {
     expect(statuses).toEqual([changed, vanished, changed, changed, ok]);
   });
 
-  it('seals, and names a pack only if all its chunks are what was read', async () => {
+  it('F-44: seals, and names a pack only if all its chunks are what was read', async () => {
     const plain = randomBytes(700_000);
     const slot = await pool.segments.take();
     plain.copy(pool.arena.segmentPlain(slot));

@@ -70,7 +70,7 @@ test('packs come over TLS, straight into shared memory, one connection for one a
 test('MS-40: a certificate that nobody vouches for is a tls error, for calls and for packs', async () => {
   const unknown = connect();
   await expect(unknown.account()).rejects.toMatchObject({ kind: 'tls' });
-  await expect(unknown.subscription()).rejects.toMatchObject({ kind: 'tls' });
+  await expect(unknown.leanAccount()).rejects.toMatchObject({ kind: 'tls' });
   await expect(unknown.getPack(ID, (length) => new Uint8Array(length))).rejects.toMatchObject({ kind: 'tls' });
   expect(connections).toBe(0);
 });

@@ -64,7 +64,7 @@ async function failure(promise: Promise<unknown>): Promise<AgentError> {
 
 /** The same answer by each of the two clients: what holds for one holds for the other. */
 const CLIENTS: [string, (remote: HttpRemote) => Promise<unknown>][] = [
-  ['lean', (remote) => remote.subscription()],
+  ['lean', (remote) => remote.leanAccount()],
   ['got', (remote) => remote.account()],
 ];
 
@@ -370,7 +370,7 @@ describe('a hostile server', () => {
     const calls = [
       () => portal.account(),
       () => portal.devices(),
-      () => portal.subscription(),
+      () => portal.leanAccount(),
       () => portal.record(asSnapshotId('0'.repeat(64))),
       () => portal.getPack(ID, into),
     ];

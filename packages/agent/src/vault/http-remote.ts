@@ -19,7 +19,7 @@ import { type Answer, type ClientOptions, type Exchange, HttpClient } from './ht
 import { downloadPack } from './http-download.ts';
 import { binaryOf, failureOf, problemOf } from './http-errors.ts';
 import type { Pace } from './pacer.ts';
-import type { Account, Device, Enrolment, RawFrame, Remote, RemoteVault, Subscription } from './remote.ts';
+import type { Account, Device, Enrolment, RawFrame, Remote, RemoteVault } from './remote.ts';
 import { PATIENCE, type Patience, retrying } from './retry.ts';
 
 const JSON_LIMIT = 1024 * 1024;
@@ -73,9 +73,9 @@ export class HttpRemote implements Remote {
     return reading(await client.call(ACCOUNT), accountOf);
   }
 
-  /** What every send asks first: the account's subscription, by the lean client. */
-  async subscription(): Promise<Subscription> {
-    return reading(await this.#call(ACCOUNT), accountOf).subscription;
+  /** The account by the lean client: what every send asks first. */
+  async leanAccount(): Promise<Account> {
+    return reading(await this.#call(ACCOUNT), accountOf);
   }
 
   async seen(refs: readonly MandateRef[]): Promise<void> {

@@ -665,6 +665,9 @@ export const de: Locale = {
     sample: 'Anteil der Daten, der neu gelesen wird, in Prozent',
     full: 'liest alle Daten neu',
     ok: 'Alles in Ordnung: {{snapshots}}, {{packs}}, {{bytes}} neu gelesen.',
+    listed: 'Verlauf und Angaben sind geprüft: {{snapshots}}.',
+    'server-says':
+      'Dass die Daten da sind ({{packs}}), sagt nur der Server: nichts davon wurde neu gelesen. Neu lesen: --sample 10 (ein Zehntel) oder --full (alles).',
     bad_one: '{{count}} Mangel gefunden:',
     bad_other: '{{count}} Mängel gefunden:',
     history: 'der vom Server gezeigte Verlauf ist nicht der hier bekannte',

@@ -636,6 +636,9 @@ export const en: Locale = {
     sample: 'share of the data to read again, in per cent',
     full: 'reads all data again',
     ok: 'Everything is in order: {{snapshots}}, {{packs}}, {{bytes}} read again.',
+    listed: 'The history and the records are verified: {{snapshots}}.',
+    'server-says':
+      "That the data is there ({{packs}}) is the server's word only: none of it was read again. To read it: --sample 10 (a tenth) or --full (everything).",
     bad_one: '{{count}} defect found:',
     bad_other: '{{count}} defects found:',
     history: 'the history shown by the server is not the one known here',

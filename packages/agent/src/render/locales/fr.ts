@@ -646,6 +646,9 @@ export const fr = {
     sample: 'part des données à relire, en pour cent',
     full: 'relit toutes les données',
     ok: 'Tout est en ordre : {{snapshots}}, {{packs}}, {{bytes}} relus.',
+    listed: "L'historique et les fiches sont vérifiés : {{snapshots}}.",
+    'server-says':
+      "La présence des données ({{packs}}) n'est attestée que par le serveur : rien n'en a été relu. Pour relire : --sample 10 (un dixième) ou --full (tout).",
     bad_one: '{{count}} défaut trouvé :',
     bad_other: '{{count}} défauts trouvés :',
     history: "l'historique montré par le serveur n'est pas celui connu ici",

@@ -653,6 +653,9 @@ export const it: Locale = {
     sample: 'parte dei dati da rileggere, in per cento',
     full: 'rilegge tutti i dati',
     ok: 'Tutto è in ordine: {{snapshots}}, {{packs}}, {{bytes}} riletti.',
+    listed: 'La cronologia e le schede sono verificate: {{snapshots}}.',
+    'server-says':
+      'Che i dati ci siano ({{packs}}) lo dice solo il server: nulla è stato riletto. Per rileggere: --sample 10 (un decimo) o --full (tutto).',
     bad_one: '{{count}} difetto trovato:',
     bad_other: '{{count}} difetti trovati:',
     history: 'la cronologia mostrata dal server non è quella nota qui',
