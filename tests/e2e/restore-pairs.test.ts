@@ -103,14 +103,17 @@ describe('the nine pairs of what is restored and where', () => {
       // nobody worked in it since: nothing is lost, and nothing to accept
       await agent.json(['restore', '--undo']);
       expect(differences(worked, books)).toEqual([]);
-      await agent.json(['restore', '--undo', NAME]); // undoing is undone the same way
-      expect(differences(saved, books)).toEqual([]);
-      writeFileSync(join(books, 'apres.txt'), 'travail');
-      expect(await agent.refused(['restore', '--undo'])).toMatchObject({ exitCode: 8 });
-      await agent.json(['restore', '--undo', '--accept-replace']);
-      expect(differences(worked, books)).toEqual([]);
     },
   );
+
+  it('undoing is undone the same way, and needs acceptance once somebody worked', async () => {
+    await agent.json(['restore', '--undo', NAME]);
+    expect(differences(saved, books)).toEqual([]);
+    writeFileSync(join(books, 'apres.txt'), 'travail');
+    expect(await agent.refused(['restore', '--undo'])).toMatchObject({ exitCode: 8 });
+    await agent.json(['restore', '--undo', '--accept-replace']);
+    expect(differences(worked, books)).toEqual([]);
+  });
 
   it.each(sources)('a %s into another mandate: created, then refused, then replaced', async (kind, flags) => {
     await withServer(kind, async () => {
