@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Agent } from '../support/agent.ts';
 import { makeBooks, workOneDay } from '../support/books.ts';
 import { Clock } from '../support/clock.ts';
+import { noise } from '../support/noise.ts';
 
 const DAY = 86_400_000;
 const SCALE = { scale: 0.01 };
@@ -174,6 +175,13 @@ describe('automatic points, on a computer that knows no server', () => {
     const newest = damaged.find(({ id }) => id === before[0]?.id);
     expect(newest?.damagedFiles).toContain('scan.bin');
     expect(newest?.goodFiles).toContain('documents/piece-00000.pdf');
+    const restored = await agent.json<{ damaged: { path: string }[] }>(
+      ['restore', 'Dupont SA', '--point', newest?.id ?? '', '--to', join(dir, 'restored')],
+      10,
+    );
+    expect(restored.damaged.map(({ path }) => path).toSorted()).toEqual(newest?.damagedFiles?.toSorted());
+    for (const path of newest?.goodFiles ?? [])
+      expect(readFileSync(join(dir, 'restored', path)).equals(readFileSync(join(books(), path)))).toBe(true);
     const words = await agent.run(['verify', '--points']);
     expect([words.code, words.stdout]).toEqual([
       10,
