@@ -47,7 +47,7 @@ export async function compressBlock(bytes: Buffer): Promise<readonly Buffer[]> {
 }
 
 /** Whether a sample from the middle shrinks: documents and pictures are compressed already. */
-export async function isWorth(bytes: Buffer): Promise<boolean> {
+async function isWorth(bytes: Buffer): Promise<boolean> {
   if (bytes.length <= SAMPLE_BYTES) return bytes.length > 0;
   const at = (bytes.length - SAMPLE_BYTES) >> 1;
   const made = await deflate(bytes.subarray(at, at + SAMPLE_BYTES), options(constants.Z_FINISH));
