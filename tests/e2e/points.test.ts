@@ -7,6 +7,7 @@ import { Agent } from '../support/agent.ts';
 import { makeBooks, workOneDay } from '../support/books.ts';
 import { Clock } from '../support/clock.ts';
 import { noise } from '../support/noise.ts';
+import { World } from '../support/world.ts';
 
 const DAY = 86_400_000;
 const SCALE = { scale: 0.01 };
@@ -192,5 +193,30 @@ describe('automatic points, on a computer that knows no server', () => {
     expect((await agent.json<Checked>(['verify', '--points'], 10)).damaged.map(({ id }) => id)).not.toContain(
       healed.id,
     );
+  });
+});
+
+describe('automatic points of a computer with a Safe', () => {
+  it('needs neither the server nor a subscription, and the secret key gives back their lost root', async () => {
+    await using world = await World.create();
+    const { subscriber, first, books: folder } = await world.household();
+    await first.json(['point', 'Dupont SA']);
+    await first.send('Dupont SA');
+    const past = new Date(Date.now() - 60 * DAY).toISOString().slice(0, 10);
+    await world.server.operateJson('subscriber', 'extend', subscriber.number, '--until', past);
+    writeFileSync(join(folder, 'note.txt'), 'sans abonnement');
+    expect(await first.json(['point', 'Dupont SA'])).toMatchObject({ points: [{ unchanged: false }] });
+    rmSync(join(first.home, 'points/root.key'));
+    const lost = await first.refused(['points', 'Dupont SA']);
+    expect(lost).toMatchObject({
+      exitCode: 10,
+      error: { code: 'integrity', hint: expect.stringContaining('snapshots') },
+    });
+    await first.json(['snapshots', 'Dupont SA']);
+    expect((await first.json<{ points: object[] }>(['points', 'Dupont SA'])).points).toHaveLength(2);
+    await world.server.stop();
+    writeFileSync(join(folder, 'note.txt'), 'sans serveur');
+    expect(await first.json(['point', 'Dupont SA'])).toMatchObject({ points: [{ unchanged: false }] });
+    expect((await first.json<Checked>(['verify', '--points'])).problems).toEqual([]);
   });
 });
