@@ -46,8 +46,23 @@ static void log_hit(const char *call, const char *path) {
   syscall(SYS_close, fd);
 }
 
-static int must_fail(const char *call, const char *path) {
+// A path that leads through an open folder (/proc/<pid>/fd/<n>/rest) by its name.
+static const char *named(const char *path, char *room, size_t size) {
+  int end = 0;
+  char link[PATH_MAX];
+  if (sscanf(path, "/proc/%*d/fd/%*d%n", &end) < 0 || end == 0 || (size_t)end >= sizeof link) return path;
+  memcpy(link, path, (size_t)end);
+  link[end] = 0;
+  ssize_t length = readlink(link, room, size - 1);
+  if (length <= 0 || (size_t)length + strlen(path + end) >= size) return path;
+  strcpy(room + length, path + end);
+  return room;
+}
+
+static int must_fail(const char *call, const char *given) {
   int before = errno;
+  char room[PATH_MAX];
+  const char *path = named(given, room, sizeof room);
   const char *prefix = getenv("FAULT_PATH"), *gate = getenv("FAULT_SWITCH");
   const char *at = getenv("FAULT_AT"), *number = getenv("FAULT_ERRNO");
   int hit = prefix != NULL && strncmp(path, prefix, strlen(prefix)) == 0 && is_listed(call) &&

@@ -49,14 +49,19 @@ describe('restoring', () => {
     }
   });
 
-  it('into the current mandate replaces it whole, and keeps what was there beside it', async () => {
+  it('into the current mandate replaces it whole; what was there is a point that undoes it', async () => {
     const result = await first.restore('Dupont SA', '--snapshot', 'latest', '--into-current', '--accept-replace');
     expect(differences(sent, books)).toEqual([]);
-    expect(result).toMatchObject({ verified: true, safetyPoint: null });
+    expect(result).toMatchObject({
+      verified: true,
+      replacedKept: null,
+      safetyPoint: expect.stringMatching(/^[0-9a-f]{64}$/),
+    });
     expect(result.changes.removed).toBeGreaterThanOrEqual(1); // note.txt
     expect(result.changes.changed).toBeGreaterThanOrEqual(2);
-    expect(result.replacedKept).toBeTruthy();
-    expect(differences(world.path('worked'), result.replacedKept ?? '')).toEqual([]);
+    const before = world.path('before');
+    await first.restore('Dupont SA', '--point', result.safetyPoint ?? '', '--to', before);
+    expect(differences(world.path('worked'), before)).toEqual([]);
   });
 
   it('as another mandate makes that mandate, beside the first', async () => {

@@ -100,6 +100,19 @@ describe('a session with the accounting program', () => {
     await expectAllSaved();
   });
 
+  it('makes the point also for somebody who closes the window', async () => {
+    const before = (await points()).length;
+    const child = agent.start(['session', 'Dupont SA', '--', ...program(compta, '--hold', '60000')]);
+    const output = collect(child);
+    await until(() => (output.stdout().includes('open') ? true : undefined), output.stderr);
+    writeFileSync(compta, 'saved before the window was closed'.repeat(20));
+    for (const stream of [child.stdout, child.stderr]) stream?.destroy();
+    child.kill('SIGHUP');
+    expect(await once(child, 'exit')).toEqual([129, null]);
+    expect(await points()).toHaveLength(before + 1);
+    await expectAllSaved();
+  });
+
   it('a program that a signal ended has the code that a shell gives it', async () => {
     const finished = await agent.run(['session', 'Dupont SA', '--json', '--', 'sh', '-c', 'kill -KILL $$']);
     expect(finished.code).toBe(137);

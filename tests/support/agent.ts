@@ -50,7 +50,8 @@ export interface Restored {
   readonly downloadedBytes: number;
   readonly changes: { readonly added: number; readonly changed: number; readonly removed: number };
   readonly safetyPoint: string | null;
-  readonly replacedKept?: string;
+  readonly replacedKept: string | null;
+  readonly problems: readonly { readonly path: string; readonly code: string }[];
   readonly verified: boolean;
   readonly durationMs: number;
 }

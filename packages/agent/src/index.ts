@@ -2,7 +2,7 @@
  * The agent as a library: the same engine that the commands drive, for tests of the whole that would need a process for
  * each of hundreds of cases otherwise. Everything a front end needs goes through here; the rest stays inside.
  */
-export { OpenedCopy, openCopy } from './copies/open-copy.ts';
+export { openCopy } from './copies/open-copy.ts';
 export { AgentError, type AgentErrorKind } from './errors.ts';
 export { loadConfig, readToken } from './local/config.ts';
 export { type Home, homeAt } from './local/home.ts';

@@ -32,7 +32,7 @@ export async function readFiles(
     if (unread.size === 0 && strange === undefined) return;
     const isLast = tries === TRIES;
     if (isLast && strange !== undefined) throw unstable(strange);
-    for (const [file, status] of unread) lookAgain(root, file, status, isLast);
+    for (const [file, status] of unread) lookAgain(root, file, status, isLast, books.isModule(file.path));
     if (!isLast) await pause(PAUSE_MS, undefined, signal ? { signal } : {});
   }
 }
@@ -53,20 +53,28 @@ function movedBooks(root: string, entries: readonly Entry[], books: Books): File
   });
 }
 
-/** A journal that was not there when the mandate was scanned: someone works in the books. */
+/**
+ * A journal that was not there when the mandate was scanned, or that went and came back: someone works in the books, and
+ * what was read of them lacks it.
+ */
 function strangeJournal(root: string, entries: readonly Entry[], books: Books): string | undefined {
-  const known = new Set(entries.flatMap(({ file }) => (file?.isBooks ? [file.path] : [])));
+  const known = new Set(entries.flatMap(({ file }) => (file?.isBooks && !file.problem ? [file.path] : [])));
   return books
     .paths()
     .find((path) => books.isJournal(path) && !known.has(path) && statIfThere(`${root}/${path}`)?.isFile());
 }
 
-function lookAgain(root: string, file: FileEntry, status: PieceStatus, isLast: boolean): void {
+/**
+ * What becomes of a file that was not what the scan had seen. A journal that is gone was ended with its transaction, and
+ * its module is read again for having changed; a module that is gone may be about to be replaced, as some programs save.
+ */
+function lookAgain(root: string, file: FileEntry, status: PieceStatus, isLast: boolean, isModule: boolean): void {
   const now = statIfThere(`${root}/${file.path}`);
   const giveUp = (reason: string): void => {
-    if (file.isBooks && reason !== 'vanished') throw unstable(file.path);
+    if (file.isBooks && (isModule || reason !== 'vanished')) throw unstable(file.path);
     Object.assign(file, { problem: reason, extents: [], sha256: undefined });
   };
+  if (!now && isModule && !isLast) return;
   if (!now) giveUp('vanished');
   else if (status === PIECE_STATUS.unreadable) giveUp('unreadable');
   else if (!now.isFile() || isLast) giveUp('changed');

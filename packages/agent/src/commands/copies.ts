@@ -30,7 +30,7 @@ export async function copies(context: Context, args: CopiesArgs): Promise<Outcom
 async function collect(context: Context, { dir, verify }: CopiesArgs): Promise<CopyInfo[]> {
   const { output, texts, signal } = context;
   const { listCopies } = await import('../copies/list-copies.ts');
-  const progress = new Progress(output, texts, 'copy', '');
+  const progress = new Progress(output, texts, 'copy', visible(resolve(dir)));
   const onProgress = (_: string, bytes: number, totalBytes: number): void => progress.update({ bytes, totalBytes });
   try {
     const options = { password: unattendedPassword(context), verify, signal, onProgress };

@@ -6,8 +6,9 @@ import type { Outcome } from '../render/output.ts';
 import { counted, momentText, sizeText, visible } from '../render/text.ts';
 import { readSnapshotCatalog } from '../restore/catalog.ts';
 import type { Context } from './context.ts';
+import { type Found, findState, newestSnapshot } from './find-state.ts';
 import { lockHome } from './home-lock.ts';
-import { type Found, Stores } from './stores.ts';
+import { RestoreStores } from './restore-stores.ts';
 
 type Nodes = Awaited<ReturnType<typeof readSnapshotCatalog>>['nodes'];
 
@@ -20,17 +21,17 @@ const LISTED = 40;
  */
 export async function diff(context: Context, first: string, second: string | undefined): Promise<Outcome> {
   using _lock = await lockHome(context);
-  using stores = new Stores(context);
+  using stores = new RestoreStores(context);
   if (second === undefined) return await diffDisk(context, stores, getMandate(loadMandates(context.home), first));
-  const from = await stores.find(first);
-  const to = await stores.find(second);
+  const from = await findState(stores, first);
+  const to = await findState(stores, second);
   requireSameMandate(from, to);
   const [before, after] = [await nodesOf(context, from), await nodesOf(context, to)];
   return outcome(context, stateJson(from), stateJson(to), diffTrees(catalogFiles(before), catalogFiles(after)));
 }
 
-async function diffDisk(context: Context, stores: Stores, mandate: Mandate): Promise<Outcome> {
-  const from = await stores.newest(mandate.name);
+async function diffDisk(context: Context, stores: RestoreStores, mandate: Mandate): Promise<Outcome> {
+  const from = await newestSnapshot(context, stores, mandate.name);
   const before = await nodesOf(context, from);
   const after = await diskFiles(mandate.path, before, context.signal);
   const to = { kind: 'disk', id: null, createdAt: context.now(), mandate: mandate.name, path: mandate.path };

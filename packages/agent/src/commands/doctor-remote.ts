@@ -10,8 +10,8 @@ import type { Account } from '../vault/remote.ts';
 import type { Context } from './context.ts';
 import { badCheck, okCheck, warnCheck, wrongCheck } from './doctor-texts.ts';
 import { connectRemote, openWithKeys, type Safe, unlockKeys } from './open.ts';
+import { RestoreStores } from './restore-stores.ts';
 import { accountWarnings } from './status-warnings.ts';
-import { Stores } from './stores.ts';
 
 /** The connection, the clocks and the subscription. */
 export async function serverChecks(context: Context): Promise<Check[]> {
@@ -120,8 +120,8 @@ async function cacheChecks(context: Context, { vault }: Safe): Promise<Check[]> 
 /** The automatic points of this computer. */
 export async function pointsChecks(context: Context, mayOpen: boolean): Promise<Check[]> {
   if (!mayOpen) return [];
-  using stores = new Stores(context);
-  const points = await stores.points();
+  using stores = new RestoreStores(context);
+  const points = await stores.pointsIfAny();
   if (!points) return [okCheck(context, 'points', 'doctor.points-none')];
   const { broken } = points.vault;
   if (broken) return [badCheck(context, 'points', broken)];

@@ -7,12 +7,12 @@ import { loadMandates } from '../mandate/mandates.ts';
 import type { Outcome } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
 import { visible } from '../render/text.ts';
-import type { RestoreSource } from '../restore/source.ts';
 import { writeReport } from '../schedule/reports.ts';
 import type { Context } from './context.ts';
 import { type Drilled, drillJson, drillLines } from './drill-report.ts';
 import { lockHome } from './home-lock.ts';
-import { type Found, Stores } from './stores.ts';
+import { type OpenedBackup, openBackup } from './restore-source.ts';
+import { RestoreStores } from './restore-stores.ts';
 
 export interface DrillArgs {
   readonly name: string | undefined;
@@ -48,27 +48,35 @@ export async function drill(context: Context, args: DrillArgs): Promise<Outcome>
 function requireName({ name, point, copy }: DrillArgs): void {
   if (copy !== undefined && name !== undefined)
     throw new AgentError('usage', 'a copy says itself of which mandate it is', { key: 'error.drill-copy-name' });
-  if (point === 'latest' && name === undefined)
-    throw new AgentError('usage', 'latest point of what', { key: 'error.no-mandate-given' });
+  if (point !== undefined && name === undefined)
+    throw new AgentError('usage', 'a point of what', { key: 'error.no-mandate-given' });
 }
 
-async function drillEach(context: Context, args: DrillArgs): Promise<Drilled[]> {
-  const { copy, point, name } = args;
-  if (copy !== undefined) return [await attempt(basename(copy), () => overCopy(context, copy))];
-  using stores = new Stores(context);
-  if (point !== undefined) {
-    const found = await stores.point(point, name);
-    return [await attempt(found.snapshot.mandateName, () => overSnapshot(context, found))];
+async function drillEach(context: Context, { copy, point, name }: DrillArgs): Promise<Drilled[]> {
+  using stores = new RestoreStores(context);
+  const newest = (of: string): Promise<OpenedBackup> =>
+    openBackup(context, stores, { name: of, snapshot: 'latest', copy: undefined, point: undefined });
+  if (copy === undefined && point === undefined && name === undefined) {
+    await stores.safe(); // without a connection there is nothing to report
+    const drilled: Drilled[] = [];
+    for (const mandate of loadMandates(context.home))
+      drilled.push(
+        await attempt(mandate.name, () => newest(mandate.name).then((opened) => overBackup(context, opened))),
+      );
+    return drilled;
   }
-  if (name !== undefined) {
-    const found = await stores.newest(name);
-    return [await attempt(found.snapshot.mandateName, () => overSnapshot(context, found))];
-  }
-  await stores.safe(); // without a connection there is nothing to report
-  const drilled: Drilled[] = [];
-  for (const mandate of loadMandates(context.home))
-    drilled.push(await attempt(mandate.name, async () => overSnapshot(context, await stores.newest(mandate.name))));
-  return drilled;
+  // what is named and not there is no defect of a backup; a copy that cannot be read is one
+  if (copy !== undefined) return [await attempt(basename(copy), () => overCopy(context, stores, copy))];
+  const opened =
+    point === undefined
+      ? await newest(name ?? '')
+      : await openBackup(context, stores, { name, point, copy, snapshot: undefined });
+  return [await attempt(opened.source.mandateName, () => overBackup(context, opened))];
+}
+
+async function overCopy(context: Context, stores: RestoreStores, copy: string): Promise<DrillResult> {
+  const none = { name: undefined, snapshot: undefined, point: undefined };
+  return overBackup(context, await openBackup(context, stores, { ...none, copy }));
 }
 
 /** What stops the test of one mandate is a result too: the report says it, and the others are tested. */
@@ -82,31 +90,16 @@ async function attempt(mandate: string, act: () => Promise<DrillResult>): Promis
   }
 }
 
-async function overSnapshot(context: Context, { kind, vault, snapshot }: Found): Promise<DrillResult> {
-  const { vaultSource } = await import('../restore/vault-source.ts');
-  const options = { kind, vault, snapshot: snapshot.id, signal: context.signal };
-  return overSource(context, snapshot.mandateName, () => vaultSource(options));
-}
-
-async function overCopy(context: Context, file: string): Promise<DrillResult> {
-  const { openCopy } = await import('../copies/open-copy.ts');
-  const { copiedSource } = await import('../restore/copied-source.ts');
-  const copy = await openCopy(resolve(file), { password: context.env['CRESUS_SAFE_COPY_PASSWORD'] || undefined });
-  try {
-    return await overSource(context, copy.manifest.mandate.name, async () => copiedSource(copy, context.signal));
-  } finally {
-    await copy.close();
-  }
-}
-
-function overSource(context: Context, name: string, open: () => Promise<RestoreSource>): Promise<DrillResult> {
+async function overBackup(context: Context, opened: OpenedBackup): Promise<DrillResult> {
   const { home, output, texts, signal } = context;
-  const folders = new Map(loadMandates(home).map(({ mandateId, path }) => [mandateId, path]));
-  const progress = new Progress(output, texts, 'restore', visible(name));
-  return inScratch(home, async (scratch) => {
+  await using backup = opened;
+  const { source } = backup;
+  const folder = loadMandates(home).find(({ mandateId }) => mandateId === source.mandateId)?.path;
+  const progress = new Progress(output, texts, 'restore', visible(source.mandateName));
+  return await inScratch(home, async (scratch) => {
     try {
       return await drillSource({
-        ...{ open, scratch, signal, folderOf: (mandateId) => folders.get(mandateId) },
+        ...{ source, scratch, folder, signal },
         progress: ({ files, bytes, totalBytes, downloadedBytes }) =>
           progress.update({ files, bytes, totalBytes, received: downloadedBytes }),
       });

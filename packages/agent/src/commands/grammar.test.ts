@@ -68,7 +68,6 @@ test.each([
 });
 
 test.each([
-  ['watch'],
   ['audit'],
   ['forget a'],
   ['devices revoke x'],

@@ -16,7 +16,7 @@ import { lockHome } from './home-lock.ts';
 import { makeLocalPoints } from './local-points.ts';
 import { type RunFacts, runJson, runLines } from './scheduled-report.ts';
 import { unattendedSecret } from './secret-source.ts';
-import { type SendOutcome, sendMandates, sentExitCode } from './send.ts';
+import { sendMandates, sentExitCode } from './send.ts';
 
 export interface RunScheduledArgs {
   /** Also when nothing is due. */
@@ -145,28 +145,28 @@ function heals({ kind, key }: AgentError): boolean {
 type Attempt = Pick<RunFacts, 'outcome' | 'gone' | 'points' | 'error'>;
 const NOTHING: Attempt = { outcome: { sent: [], failures: [] }, gone: [], points: [] };
 
-async function attempt(context: Context, work: Due, waitMs: number): Promise<Attempt> {
+async function attempt(context: Context, work: Due, totalMs: number): Promise<Attempt> {
   await requireKey(context);
-  using _lock = await waitForLock(context);
-  const { mandates, gone } = chosen(context, work);
-  if (mandates.length === 0) return { ...NOTHING, gone };
   try {
-    return { ...NOTHING, gone, outcome: await sendWaiting(context, mandates, waitMs) };
+    return await patiently(() => sendOnce(context, work), context.signal, {
+      ...{ kinds: NETWORK, totalMs, firstMs: 5000, longestMs: 2 * MINUTE_MS },
+      waits: (error) => context.output.say(explain(error, context.texts).message),
+    });
   } catch (error) {
     const typed = toAgentError(error);
     if (!NETWORK.has(typed.kind)) throw typed;
+    using _lock = await waitForLock(context);
+    const { mandates, gone } = chosen(context, work);
     return { ...NOTHING, gone, error: typed, points: await makeLocalPoints(context, mandates) };
   }
 }
 
-function sendWaiting(context: Context, mandates: readonly Mandate[], totalMs: number): Promise<SendOutcome> {
-  return patiently(() => sendMandates(context, mandates), context.signal, {
-    kinds: NETWORK,
-    totalMs,
-    firstMs: 5000,
-    longestMs: 2 * MINUTE_MS,
-    waits: (error) => context.output.say(explain(error, context.texts).message),
-  });
+/** Holds the lock of the home only while it sends: whoever works here by hand need not wait for our network. */
+async function sendOnce(context: Context, work: Due): Promise<Attempt> {
+  using _lock = await waitForLock(context);
+  const { mandates, gone } = chosen(context, work);
+  if (mandates.length === 0) return { ...NOTHING, gone };
+  return { ...NOTHING, gone, outcome: await sendMandates(context, mandates) };
 }
 
 /** Nobody is there to type it. @throws AgentError `usage` */

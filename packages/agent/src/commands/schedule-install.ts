@@ -41,7 +41,7 @@ export async function uninstall(context: Context): Promise<string[]> {
 /** How to have the system start `run-scheduled`, on this kind of computer. */
 export function howToStart({ texts }: Context): string[] {
   if (process.platform === 'win32')
-    return [texts('schedule.start-windows'), `  schtasks /Create /XML ${NAME}.xml /TN "Cresus Safe"`];
+    return [texts('schedule.start-windows'), `  schtasks /Create /XML ${NAME}.xml /TN "Cresus Safe scheduled"`];
   if (process.platform === 'darwin')
     return [texts('schedule.start-mac'), `  launchctl bootstrap gui/$UID ~/Library/LaunchAgents/${NAME}.plist`];
   return [texts('schedule.start-linux'), '  cresus-safe schedule set … --install'];

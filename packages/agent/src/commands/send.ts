@@ -114,6 +114,7 @@ async function sendEach(
   mandates: readonly Mandate[],
   comment: string | undefined,
 ): Promise<SendOutcome> {
+  const { output, texts } = context;
   const sent: Sent[] = [];
   const failures: Failure[] = [];
   for (const mandate of mandates) {
@@ -123,10 +124,13 @@ async function sendEach(
       const typed = toAgentError(error);
       // what stops one mandate may spare the next; an interruption, or a history that cannot be written, spares none
       if (mandates.length === 1 || typed.kind === 'interrupted' || safe.vault.broken) throw error;
-      failures.push({ mandate, error: typed });
-      context.output.say(
-        context.texts('send.failed', { name: visible(mandate.name), message: explain(typed, context.texts).message }),
-      );
+      // after all the patience of one mandate, a line that is down would cost each of the others as much
+      const lineIsDown = typed.kind === 'unreachable';
+      const stopped = lineIsDown ? mandates.slice(mandates.indexOf(mandate)) : [mandate];
+      failures.push(...stopped.map((each) => ({ mandate: each, error: typed })));
+      for (const { name } of stopped)
+        output.say(texts('send.failed', { name: visible(name), message: explain(typed, texts).message }));
+      if (lineIsDown) break;
     }
   }
   return { sent, failures };

@@ -52,3 +52,34 @@ export class FileSource implements ByteSource {
     return this.#handle.close();
   }
 }
+
+/** Small reads near each other become one. */
+const WINDOW_BYTES = 512 * 1024;
+
+/** The same bytes; reads of less than a quarter of the window are taken from a window that moves along. */
+export class WindowedSource implements ByteSource {
+  readonly size: number;
+  readonly #source: ByteSource;
+  #at = 0;
+  #bytes: Buffer = Buffer.alloc(0);
+
+  constructor(source: ByteSource) {
+    this.#source = source;
+    this.size = source.size;
+  }
+
+  async read(offset: number, length: number): Promise<Buffer> {
+    if (length > WINDOW_BYTES / 4) return this.#source.read(offset, length);
+    if (offset + length > this.size) throw copyDefect('truncated');
+    const isInside = offset >= this.#at && offset + length <= this.#at + this.#bytes.length;
+    if (isInside) return this.#bytes.subarray(offset - this.#at, offset - this.#at + length);
+    const bytes = await this.#source.read(offset, Math.min(WINDOW_BYTES, this.size - offset));
+    this.#at = offset;
+    this.#bytes = bytes;
+    return bytes.subarray(0, length);
+  }
+
+  close(): Promise<void> {
+    return this.#source.close();
+  }
+}

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
-import { crc32, createInflateRaw, inflateRaw } from 'node:zlib';
+import { crc32, createInflateRaw, inflateRaw, inflateRawSync } from 'node:zlib';
 import { AgentError } from '../errors.ts';
-import { BLOCK_BYTES } from './blocks.ts';
+import { BLOCK_BYTES, TINY_BYTES } from './blocks.ts';
 import type { ByteSource } from './byte-source.ts';
 import { copyDefect } from './copy-error.ts';
 import type { DirectoryEntry } from './zip-directory.ts';
@@ -67,7 +67,8 @@ async function* inflatedWhole(source: ByteSource, entry: DirectoryEntry, start: 
   const packed = await source.read(start, entry.compressedSize);
   const room = Math.max(64, entry.size + 1);
   try {
-    const plain = await inflate(packed, { chunkSize: room, maxOutputLength: room });
+    const options = { chunkSize: room, maxOutputLength: room };
+    const plain = room <= TINY_BYTES ? inflateRawSync(packed, options) : await inflate(packed, options);
     if (plain.length > 0) yield plain;
   } catch (error) {
     throw inflateError(error, entry);

@@ -5,7 +5,7 @@ import { AgentError } from '../errors.ts';
 import { eachAtOnce } from '../restore/lanes.ts';
 import { looksLikeAge, openAgeHeader } from './age-header.ts';
 import { AgeSource } from './age-payload.ts';
-import { type ByteSource, FileSource } from './byte-source.ts';
+import { type ByteSource, FileSource, WindowedSource } from './byte-source.ts';
 import { copyDefect, copyDiskError } from './copy-error.ts';
 import { entryData, hashEntry } from './entry-data.ts';
 import {
@@ -82,10 +82,11 @@ export class OpenedCopy {
    * @throws AgentError `integrity` for the first file that is not what the manifest says, `interrupted`
    */
   async verify(advanced: (bytes: number) => void = () => undefined, signal?: AbortSignal): Promise<void> {
-    await eachAtOnce(AT_ONCE, this.nodes, async (node) => {
+    const files = this.nodes.flatMap((node) => (node.type === 'file' ? [{ node, entry: this.#entry(node) }] : []));
+    files.sort((a, b) => a.entry.offset - b.entry.offset);
+    await eachAtOnce(AT_ONCE, files, async ({ node, entry }) => {
       if (signal?.aborted) throw new AgentError('interrupted', 'interrupted');
-      if (node.type !== 'file') return;
-      if ((await hashEntry(this.#source, this.#entry(node), advanced, signal)) !== node.sha256)
+      if ((await hashEntry(this.#source, entry, advanced, signal)) !== node.sha256)
         throw copyDefect('hash', { path: node.path });
     });
   }
@@ -111,9 +112,8 @@ export async function openCopy(file: string, { password }: OpenCopyOptions = {})
   try {
     const start = await sealed.read(0, Math.min(HEADER_BYTES, sealed.size));
     const encrypted = looksLikeAge(start);
-    const source = encrypted
-      ? await AgeSource.open(sealed, await openAgeHeader(start, needed(password, file)))
-      : sealed;
+    const plain = encrypted ? await AgeSource.open(sealed, await openAgeHeader(start, needed(password, file))) : sealed;
+    const source = new WindowedSource(plain);
     const entries = await readDirectory(source);
     const manifest = await readManifest(source, entries);
     requireSame(manifest, entries);

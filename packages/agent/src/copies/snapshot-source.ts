@@ -97,11 +97,6 @@ export class SnapshotSource implements CopySource {
     this.#cache = undefined;
   }
 
-  /** Packs fetched, for what wants to know that each was fetched about once. */
-  get openedPacks(): number {
-    return this.#cache?.opened ?? 0;
-  }
-
   async #catalog(): Promise<readonly CatalogNode[]> {
     return (await readSnapshotCatalog(this.#reader, this.#keys, this.#record)).nodes;
   }

@@ -25,8 +25,6 @@ export interface DirectoryEntry {
   readonly rawName: Buffer;
 }
 
-/** The smallest record of a central directory, and what is read of it at once. */
-const WINDOW = 256 * 1024;
 const LOCAL_HEADER = 30;
 const UNIX_HOSTS: ReadonlySet<number> = new Set([3, 19]);
 const TYPE_MASK = 0o170000;
@@ -59,7 +57,7 @@ async function openZip(source: ByteSource): Promise<ZipFile> {
   if (!isZip) throw copyDefect('not-a-copy');
   try {
     const options = { decodeStrings: false, autoClose: false };
-    return await fromRandomAccessReaderPromise(new Window(source), source.size, options);
+    return await fromRandomAccessReaderPromise(new Reader(source), source.size, options);
   } catch (error) {
     // it begins as a ZIP file and its end is not one
     throw error instanceof AgentError ? error : copyDefect('truncated', { reason: (error as Error).message }, error);
@@ -104,11 +102,9 @@ function refuseOverlaps(entries: readonly DirectoryEntry[], fileSize: number): v
   }
 }
 
-/** yauzl reads two small pieces an entry: given from a window that moves along. */
-class Window extends RandomAccessReader {
+/** A source as yauzl wants it. */
+class Reader extends RandomAccessReader {
   readonly #source: ByteSource;
-  #at = 0;
-  #bytes: Buffer = Buffer.alloc(0);
 
   constructor(source: ByteSource) {
     super();
@@ -122,7 +118,7 @@ class Window extends RandomAccessReader {
     position: number,
     done: (error: Error | null) => void,
   ): void {
-    this.#piece(length, position).then(
+    this.#source.read(position, length).then(
       (piece) => {
         piece.copy(into, offset);
         done(null);
@@ -133,15 +129,5 @@ class Window extends RandomAccessReader {
 
   override close(done: (error: Error | null) => void): void {
     done(null); // the source is closed by who opened it
-  }
-
-  async #piece(length: number, position: number): Promise<Buffer> {
-    if (position + length > this.#source.size) throw copyDefect('truncated');
-    const isInside = position >= this.#at && position + length <= this.#at + this.#bytes.length;
-    if (!isInside) {
-      this.#bytes = await this.#source.read(position, Math.min(Math.max(WINDOW, length), this.#source.size - position));
-      this.#at = position;
-    }
-    return this.#bytes.subarray(position - this.#at, position - this.#at + length);
   }
 }

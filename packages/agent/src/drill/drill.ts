@@ -58,12 +58,11 @@ export async function inScratch<T>(home: Home, act: (folder: string) => Promise<
 }
 
 export interface DrillOptions {
-  /** A source of the backup; asked twice, so that what the restore believed is not what it is judged by. */
-  readonly open: () => Promise<RestoreSource>;
+  readonly source: RestoreSource;
   /** An empty folder. */
   readonly scratch: string;
-  /** The mandate with this id on this computer, to compare with; undefined when it is not here. */
-  readonly folderOf: (mandateId: string) => string | undefined;
+  /** The mandate on this computer, to compare with; undefined when it is not here. */
+  readonly folder: string | undefined;
   readonly signal: AbortSignal;
   readonly progress?: ((progress: RestoreProgress) => void) | undefined;
 }
@@ -72,18 +71,17 @@ export interface DrillOptions {
  * Restores a backup into the scratch folder as `restore --to` does, then reads everything again.
  * @throws AgentError when the restore cannot be made at all: a damaged catalog, no room, no connection
  */
-export async function drill({ open, scratch, folderOf, signal, progress }: DrillOptions): Promise<DrillResult> {
+export async function drill({ source, scratch, folder, signal, progress }: DrillOptions): Promise<DrillResult> {
   const started = performance.now();
   const target = join(scratch, 'tree');
-  const source = await open();
   const restored = await restore({
     ...{ source, target, mode: 'to', signal, progress },
     intents: join(scratch, 'intents'),
     replacedWord: '',
   });
-  const files = placedFiles(await (await open()).readTree(), target, restored);
+  const files = placedFiles(await source.readTree(), target, restored);
   const modules = source.modules.map(({ file }) => file);
-  const checked = await checkTree(files, modules, folderOf(source.mandateId), signal);
+  const checked = await checkTree(files, modules, folder, signal);
   const { kind, id, mandateName: mandate, createdAt } = source;
   return {
     ...{ kind, id, mandate, createdAt },

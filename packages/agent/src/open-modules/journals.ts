@@ -1,7 +1,10 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 
 /** Suffixes of the files that SQLite keeps beside a database while it is open. */
 export const JOURNAL_SUFFIXES: readonly string[] = ['-journal', '-wal'];
+
+/** How files beside the books are opened: a pipe of such a name must not keep us waiting for its writer. */
+export const NEVER_WAITING = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
 
 /** Bytes of a rollback journal's header that SQLite zeroes when it ends a transaction with journal_mode=PERSIST. */
 const HEADER_BYTES = 28;
@@ -12,10 +15,12 @@ const HEADER_BYTES = 28;
  */
 export function isUnclean(path: string): boolean {
   try {
-    const file = openSync(path, 'r');
+    const file = openSync(path, NEVER_WAITING);
     try {
-      const { size } = fstatSync(file);
-      if (size === 0 || !path.endsWith('-journal')) return size > 0;
+      const stat = fstatSync(file);
+      const { size } = stat;
+      if (!stat.isFile() || size === 0) return false;
+      if (!path.endsWith('-journal')) return true;
       const header = Buffer.alloc(HEADER_BYTES);
       readSync(file, header, 0, HEADER_BYTES, 0);
       return header.some((byte) => byte !== 0);

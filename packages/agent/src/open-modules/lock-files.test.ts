@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -108,10 +108,11 @@ describe('lock files', () => {
     expect(gone).toMatchObject({ open: [], stale: [{ file: 'a.cre.lock', reason: 'process-gone' }] });
   });
 
-  it('of no file but a module’s, and not of a folder', async () => {
+  it('of no file but a module’s, and neither a folder nor a pipe', async () => {
     writeFileSync(book('letter.odt.lock'), '1');
     mkdirSync(book('a.cre.lock'));
-    expect(await findOpenModules(mandate, new FakeProbe())).toMatchObject({ open: [], stale: [] });
+    for (const name of ['b.salx.lock', 'a.cre-wal']) execFileSync('mkfifo', [book(name)]);
+    expect(await findOpenModules(mandate, new FakeProbe())).toMatchObject({ open: [], stale: [], unclean: [] });
   });
 
   it('still count when the processes cannot be looked at, which is told', async () => {

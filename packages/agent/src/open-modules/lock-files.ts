@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ModuleFile } from '../mandate/modules.ts';
+import { NEVER_WAITING } from './journals.ts';
 
 /** Who wrote a lock file, as far as it says so. */
 export interface LockOwner {
@@ -58,7 +59,7 @@ function namesIn(folder: string): string[] {
 
 function readStart(path: string): { content: Buffer; writtenAt: number } | undefined {
   try {
-    const file = openSync(path, 'r');
+    const file = openSync(path, NEVER_WAITING);
     try {
       const stat = fstatSync(file);
       if (!stat.isFile()) return undefined;

@@ -37,7 +37,6 @@ export interface MadePoint {
  */
 export async function makePoint(points: Points, mandate: Mandate, options: MakeOptions): Promise<MadePoint> {
   const made = await withRoom(points, () => run(points, mandate, options));
-  noteLast(points);
   await tidy(points);
   const { id, unchanged, files, bytes, newBytes, sentBytes: storedBytes, durationMs, problems } = made;
   return { id, unchanged, files, bytes, newBytes, storedBytes, durationMs, problems };
@@ -62,7 +61,7 @@ async function withRoom(points: Points, act: () => Promise<BackupResult>): Promi
 }
 
 /** For lists that do not open the points. */
-export function noteLast(points: Points): void {
+function noteLast(points: Points): void {
   const { home, now } = points.options;
   const newest = new Map<string, LastPoint>();
   for (const { mandateId, id, createdAt } of points.list().toReversed())
@@ -70,9 +69,10 @@ export function noteLast(points: Points): void {
   changeState(home, now(), () => ({ lastPoints: [...newest.values()] }));
 }
 
-/** The point is made: that old ones could not be removed is worth a word, not a failure. */
+/** The point is made: that it could not be noted, or old ones not removed, is worth a word, not a failure. */
 async function tidy(points: Points): Promise<void> {
   try {
+    noteLast(points);
     await tidyPoints(points);
   } catch (error) {
     points.options.warn({ code: 'points-not-tidied', params: { reason: toAgentError(error).message } });

@@ -98,12 +98,33 @@ export function isOwnStaging(dir: string): boolean {
 /** Removes the staging folder that a completed swap left; any other path is none of ours and stays. */
 export function sweepStaging(tree: string): void {
   const dir = dirname(tree);
-  if (basename(dir).startsWith(PREFIX) && isOwnStaging(dir)) onDisk(dir, () => removeTree(dir));
+  if (!basename(dir).startsWith(PREFIX) || !isOwnStaging(dir)) return;
+  const held = HeldFolder.open(dir, 'own');
+  try {
+    removeHeld(held, dir);
+  } finally {
+    held.close();
+  }
 }
 
 /** Removes what is left of a staging folder; with its tree when that did not go into place. */
-export function discardStaging({ dir, parent }: Staging): void {
-  onDisk(dir, () => removeTree(parent.at(basename(dir))));
+export function discardStaging({ dir, held, parent }: Staging): void {
+  removeHeld(held, parent.at(basename(dir)));
+}
+
+/** What is in it goes by the descriptor, never by its name: whoever makes that a link meanwhile has nothing of ours removed. */
+function removeHeld(held: HeldFolder, name: string): void {
+  onDisk(held.path, () => {
+    if (!isOurs(held.stats())) return;
+    for (const item of readdirSync(held.at('.'))) removeTree(held.at(item));
+    try {
+      rmdirSync(name);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      // the name is somebody else's by now
+      if (code !== 'ENOTDIR' && code !== 'ENOENT' && code !== 'ENOTEMPTY') throw error;
+    }
+  });
 }
 
 /**
@@ -158,7 +179,14 @@ function foreign(dir: string): AgentError {
 function sweep(parent: HeldFolder, family: string, keep: string): void {
   for (const name of onDisk(parent.path, () => readdirSync(parent.at('.')))) {
     if (!name.startsWith(family) || name === keep) continue;
-    onDisk(join(parent.path, name), () => removeTree(parent.at(name)));
+    const found = lstatSync(parent.at(name), { throwIfNoEntry: false });
+    if (found === undefined || !isOurs(found)) continue;
+    const held = HeldFolder.open(join(parent.path, name), 'own', parent.at(name));
+    try {
+      removeHeld(held, parent.at(name));
+    } finally {
+      held.close();
+    }
   }
 }
 

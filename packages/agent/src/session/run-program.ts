@@ -31,7 +31,7 @@ export async function runProgram(options: RunOptions): Promise<ProgramEnd> {
     if (signal !== 'SIGINT' || !onTerminal) child.kill(signal);
   };
   const restore = divertSignals(passOn);
-  // without a listener a closing terminal ends us before the program, and there is no point
+  outliveTerminal();
   process.on('SIGHUP', passOn);
   try {
     return await new Promise<ProgramEnd>((resolve, reject) => {
@@ -42,6 +42,13 @@ export async function runProgram(options: RunOptions): Promise<ProgramEnd> {
     restore();
     process.off('SIGHUP', passOn);
   }
+}
+
+/** Whoever closes the window ends the program, and wants the point all the same. For the rest of this process. */
+function outliveTerminal(): void {
+  const nobodyReads = (): void => undefined;
+  process.on('SIGHUP', nobodyReads);
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', nobodyReads);
 }
 
 function notStarted(program: string, error: NodeJS.ErrnoException): AgentError {

@@ -47,7 +47,6 @@ export const de: Locale = {
     'point-pack-damaged': 'Ein Paket der automatischen Punkte ist beschädigt ({{pack}}: {{reason}}).',
     'points-settings':
       'Die Einstellung der Punkte gilt nicht: eine Anzahl Tage, oder eine Grösse wie 20GB (mindestens 1MB).',
-    'no-point': 'Kein automatischer Punkt von «{{name}}» auf diesem Computer.',
     unexpected: 'Die Arbeit wurde angehalten: {{reason}}',
     usage: '{{reason}}',
     twice: 'Dieselbe Option ist zweimal angegeben.',
@@ -251,7 +250,6 @@ export const de: Locale = {
     'points-root-sealed':
       'Ein Befehl, der den Tresor mit dem geheimen Schlüssel öffnet, stellt ihn wieder her, zum Beispiel: cresus-safe snapshots NAME',
     'point-pack-damaged': 'Sehen Sie, was noch gut ist: cresus-safe verify --points',
-    'no-point': 'Machen Sie einen: cresus-safe point NAME',
     'not-yet': 'Aktualisieren Sie den Agenten, wenn eine neuere Version da ist.',
     usage: '«cresus-safe --help» zeigt die Befehle; jeder Befehl hat seine eigene Hilfe.',
     'short-secret': 'Wählen Sie einen Satz aus mehreren Wörtern: länger ist sicherer.',

@@ -46,7 +46,6 @@ export const en: Locale = {
     'points-root': 'The key of the automatic points is gone ({{path}}). The points are still there.',
     'point-pack-damaged': 'A pack of the automatic points is damaged ({{pack}}: {{reason}}).',
     'points-settings': 'This setting of the points is not valid: a number of days, or a size like 20GB (at least 1MB).',
-    'no-point': 'No automatic point of "{{name}}" on this computer.',
     unexpected: 'The work stopped: {{reason}}',
     usage: '{{reason}}',
     twice: 'The same option is given twice.',
@@ -240,7 +239,6 @@ export const en: Locale = {
     'points-root-sealed':
       'A command that opens the vault with the secret key puts it back, for example: cresus-safe snapshots NAME',
     'point-pack-damaged': 'See what is still good: cresus-safe verify --points',
-    'no-point': 'Make one: cresus-safe point NAME',
     'not-yet': 'Update the agent when a newer version is available.',
     usage: '"cresus-safe --help" lists the commands; each command has its own help.',
     'short-secret': 'Choose a phrase of several words: longer is safer.',

@@ -45,7 +45,6 @@ export const fr = {
     'point-pack-damaged': 'Un paquet des points automatiques est endommagé ({{pack}} : {{reason}}).',
     'points-settings':
       "Le réglage des points n'est pas valable : un nombre de jours, ou une taille comme 20GB (au moins 1MB).",
-    'no-point': 'Aucun point automatique de « {{name}} » sur cet ordinateur.',
     unexpected: "Le travail s'est arrêté : {{reason}}",
     usage: '{{reason}}',
     twice: 'Une même option est indiquée deux fois.',
@@ -242,7 +241,6 @@ export const fr = {
     'points-root-sealed':
       'Une commande qui ouvre le coffre avec la clé secrète la remet en place, par exemple : cresus-safe snapshots NOM',
     'point-pack-damaged': 'Voyez ce qui reste bon : cresus-safe verify --points',
-    'no-point': 'Faites-en un : cresus-safe point NOM',
     'not-yet': "Mettez l'agent à jour quand une version plus récente est disponible.",
     usage: '« cresus-safe --help » présente les commandes ; chaque commande a sa propre aide.',
     'short-secret': 'Choisissez une phrase de plusieurs mots : plus longue, plus sûre.',

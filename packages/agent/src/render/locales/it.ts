@@ -47,7 +47,6 @@ export const it: Locale = {
     'point-pack-damaged': 'Un pacchetto dei punti automatici è danneggiato ({{pack}}: {{reason}}).',
     'points-settings':
       "L'impostazione dei punti non è valida: un numero di giorni, o una dimensione come 20GB (almeno 1MB).",
-    'no-point': 'Nessun punto automatico di «{{name}}» su questo computer.',
     unexpected: 'Il lavoro si è fermato: {{reason}}',
     usage: '{{reason}}',
     twice: 'La stessa opzione è indicata due volte.',
@@ -247,7 +246,6 @@ export const it: Locale = {
     'points-root-sealed':
       'Un comando che apre la cassaforte con la chiave segreta la rimette al suo posto, per esempio: cresus-safe snapshots NOME',
     'point-pack-damaged': 'Veda che cosa è ancora buono: cresus-safe verify --points',
-    'no-point': 'Ne faccia uno: cresus-safe point NOME',
     'not-yet': "Aggiorni l'agente quando sarà disponibile una versione più recente.",
     usage: '«cresus-safe --help» presenta i comandi; ogni comando ha il proprio aiuto.',
     'short-secret': 'Scelga una frase di più parole: più lunga, più sicura.',
