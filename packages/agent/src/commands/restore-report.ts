@@ -55,13 +55,19 @@ export function previewOutcome(
 }
 
 /** What a person reads after a restore. */
-export function restoredLines(context: Context, { mandate, mode, acceptance }: Target, result: RestoreResult): string[] {
+export function restoredLines(
+  context: Context,
+  { mandate, mode, acceptance }: Target,
+  result: RestoreResult,
+): string[] {
   const { texts } = context;
   const { damaged, problems, renamed, replacedKept, safetyPoint } = result;
   return [
     firstLine(context, result),
     ...reported(damaged, problems, renamed, texts),
-    ...(mandate && (mode === 'new' || acceptance === 'existing') ? [texts('restore.registered', { name: visible(mandate.name) })] : []),
+    ...(mandate && (mode === 'new' || acceptance === 'existing')
+      ? [texts('restore.registered', { name: visible(mandate.name) })]
+      : []),
     ...(mandate && safetyPoint !== null
       ? [texts('restore.safety', { id: safetyPoint.slice(0, 8), name: visible(mandate.name) })]
       : []),
