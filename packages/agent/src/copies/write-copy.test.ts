@@ -18,7 +18,7 @@ import {
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { chooseFile, defaultName } from './copy-file.ts';
+import { chooseFile, defaultName, putInPlace } from './copy-file.ts';
 import { MandateSource } from './mandate-source.ts';
 import type { TreeFile } from './manifest.ts';
 import { openCopy } from './open-copy.ts';
@@ -230,6 +230,19 @@ describe('F-19 the file of a copy', () => {
     expect(readdirSync(path('stick')).sort()).toEqual(
       ['.cresus-safe-copy-autre.tmp', ...stays, 'copie.pe-backup'].sort(),
     );
+  });
+
+  it('F-19 finds its place on a disk without hard links too, and replaces nothing there either', () => {
+    const onFat = (): never => {
+      throw Object.assign(new Error('EPERM'), { code: 'EPERM' });
+    };
+    for (const name of ['a.tmp', 'b.tmp']) writeFileSync(path('stick', name), name);
+    putInPlace(path('stick', 'a.tmp'), path('stick', 'copie'), false, onFat);
+    const again = (): void => putInPlace(path('stick', 'b.tmp'), path('stick', 'copie'), false, onFat);
+    expect(again).toThrow(expect.objectContaining({ kind: 'acceptance-missing' }));
+    expect(readFileSync(path('stick', 'copie'), 'utf8')).toBe('a.tmp');
+    putInPlace(path('stick', 'b.tmp'), path('stick', 'copie'), true, onFat);
+    expect([readFileSync(path('stick', 'copie'), 'utf8'), readdirSync(path('stick'))]).toEqual(['b.tmp', ['copie']]);
   });
 
   it('an interruption leaves nothing, in either phase', async () => {
