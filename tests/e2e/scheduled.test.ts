@@ -92,6 +92,8 @@ describe('a fiduciary with fifty mandates', () => {
       closeSync(open);
     }
     expect(await shown()).toMatchObject({ last: { exitCode: 7 }, retry: { attempts: 1 } });
+    const { warnings } = await first.json<{ warnings: { code: string }[] }>(['status']);
+    expect(warnings.map(({ code }) => code)).toContain('schedule');
   });
 
   it('tries the one that failed again after its back-off, and only that one', async () => {
