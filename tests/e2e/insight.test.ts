@@ -255,6 +255,11 @@ describe('doctor', () => {
       schedule: 'warn',
     });
     for (const { state, hint } of found.checks) if (state !== 'ok') expect(hint).toBeTruthy();
+    expect(found).toMatchObject({
+      subscription: { state: 'active', expiresOn: '2050-12-31' },
+      mandates: [{ name: 'Autre' }, { name: 'Dupont SA' }],
+      warnings: [{ code: 'schedule' }],
+    });
   });
 
   it('TN-47 prints no secret', async () => {

@@ -22,7 +22,7 @@ import { accountWarnings, diskWarnings, localWarnings, type StatusWarning } from
  * server (last known state) and without the secret key; with a remembered key it also looks into the Safe.
  */
 export async function status(context: Context): Promise<Outcome> {
-  const { home, texts, now } = context;
+  const { home, now } = context;
   const config = findConfig(home);
   const mandates = loadMandates(home);
   if (!config || readToken(home) === undefined) return unconnected(context, mandates);
