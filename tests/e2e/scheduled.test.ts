@@ -92,6 +92,8 @@ describe('a fiduciary with fifty mandates', () => {
       closeSync(open);
     }
     expect(await shown()).toMatchObject({ last: { exitCode: 7 }, retry: { attempts: 1 } });
+    const { warnings } = await first.json<{ warnings: { code: string }[] }>(['status']);
+    expect(warnings.map(({ code }) => code)).toContain('schedule');
   });
 
   it('tries the one that failed again after its back-off, and only that one', async () => {
@@ -167,28 +169,36 @@ describe('a server that is down', () => {
 });
 
 describe('beside other runs', () => {
+  function holderOf(lock: string): number | undefined {
+    const path = join(first.home, lock);
+    return existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as { pid: number }).pid : undefined;
+  }
+
   it('waits for a manual send, and a second scheduled run does not begin', async () => {
     writeFileSync(world.path('Client 05', 'scan.pdf'), crypto.getRandomValues(new Uint8Array(60_000)));
-    const manual = first.start(['send', 'Client 05', '--limit', '100', '--json']); // a pack of 256 KiB: some seconds
+    const manual = first.start(['send', 'Client 05', '--limit', '100', '--json']); // a pack of 256 KiB
     const sending = collect(manual);
     const sent = new Promise((done) => manual.once('close', done));
-    await until(
-      () => (existsSync(join(first.home, 'lock')) ? true : undefined),
+    const pid = await until(
+      () => holderOf('lock'),
       () => sending.stderr(),
     );
+    process.kill(pid, 'SIGSTOP'); // for as long as the others look
     const child = first.start(['run-scheduled', '--now', '--json']);
     const running = collect(child);
     const ran = new Promise((done) => child.once('close', done));
     await until(
-      () => (existsSync(join(first.home, 'scheduled.lock')) ? true : undefined),
+      () => (holderOf('scheduled.lock') && running.stderr().includes('note') ? true : undefined), // it says that it waits
       () => running.stderr(),
     );
     expect(await first.refused(['run-scheduled', '--now'])).toMatchObject({
       exitCode: 16,
       error: { code: 'another-run' },
     });
+    expect(running.stdout()).toBe('');
+    process.kill(pid, 'SIGCONT');
     expect(await Promise.all([sent, ran])).toEqual([0, 0]);
-    expect(running.stderr()).toContain('note'); // it said that it waits
+    expect(JSON.parse(running.stdout())).toMatchObject({ due: true, exitCode: 0 });
     expect(JSON.parse(sending.stdout())).toMatchObject({ snapshots: [{ mandate: 'Client 05', unchanged: false }] });
   });
 });

@@ -138,6 +138,15 @@ describe('a watch', () => {
     await expectAllSaved();
   });
 
+  it('killed in the middle of a point, it makes that point when it is started again', async () => {
+    const dying = new Watch(agent, { SAFE_CRASH_AT: 'before-commit' });
+    watches.push(dying);
+    expect(await once(dying.child, 'close')).toEqual([null, 'SIGKILL']);
+    expect(dying.told().map(({ event }) => event)).toEqual(['started']);
+    await watching();
+    await expectAllSaved();
+  });
+
   it('survives sleep: the clock jumps, and it looks at everything again', async () => {
     const clock = new Clock(world.path('clock'));
     const { watch, at } = await watching(clock.env);

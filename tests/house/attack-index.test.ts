@@ -8,7 +8,7 @@ const root = join(import.meta.dirname, '../..');
 const REQUIRED = {
   MS: [
     [1, 31],
-    [39, 46],
+    [38, 46],
   ],
   TN: [
     [1, 18],

@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Check } from '../doctor/check.ts';
 import type { HomeFacts } from '../doctor/home-checks.ts';
-import { loadMandates, type Mandate } from '../mandate/mandates.ts';
+import type { Mandate } from '../mandate/mandates.ts';
 import { momentText, sizeText, visible } from '../render/text.ts';
 import { nextSlot } from '../schedule/due.ts';
 import { loadRuns, type Runs } from '../schedule/runs.ts';
@@ -55,8 +55,7 @@ function lockChecks(context: Context, { lock }: HomeFacts): Check[] {
 }
 
 /** Whether each mandate's folder and module files are where they were. */
-export function mandateChecks(context: Context): Check[] {
-  const mandates = loadMandates(context.home);
+export function mandateChecks(context: Context, mandates: readonly Mandate[]): Check[] {
   if (mandates.length === 0) return [warnCheck(context, 'mandates', 'doctor.mandates-none')];
   const checks = mandates.flatMap((mandate) => mandateCheck(context, mandate));
   return checks.length > 0 ? checks : [okCheck(context, 'mandates', 'doctor.mandates', { count: mandates.length })];

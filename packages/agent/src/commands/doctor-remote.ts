@@ -5,6 +5,7 @@ import { toAgentError } from '../errors.ts';
 import { findConfig, loadConfig, readToken } from '../local/config.ts';
 import { recallRoot } from '../local/keyring.ts';
 import { loadState } from '../local/state.ts';
+import type { Mandate } from '../mandate/mandates.ts';
 import { counted, countText, visible } from '../render/text.ts';
 import type { Account } from '../vault/remote.ts';
 import type { Context } from './context.ts';
@@ -13,8 +14,14 @@ import { connectRemote, openWithKeys, type Safe, unlockKeys } from './open.ts';
 import { RestoreStores } from './restore-stores.ts';
 import { accountWarnings } from './status-warnings.ts';
 
+/** What was learnt on the way, for who shows more than the checks. */
+export interface Told {
+  account?: Account;
+  mandates?: readonly Mandate[];
+}
+
 /** The connection, the clocks and the subscription. */
-export async function serverChecks(context: Context): Promise<Check[]> {
+export async function serverChecks(context: Context, told: Told): Promise<Check[]> {
   const { home, now } = context;
   const config = findConfig(home);
   if (!config) loadConfig(home); // says whether it is missing or damaged
@@ -22,6 +29,7 @@ export async function serverChecks(context: Context): Promise<Check[]> {
   const asked = now();
   try {
     const account = await remote.account();
+    told.account = account;
     const params = { url: visible(config?.server.url ?? ''), ms: Math.max(0, now() - asked) };
     const warned = accountWarnings(context, account, loadState(home, now()));
     return [

@@ -7,6 +7,7 @@ import { changeState, loadState, type State } from '../local/state.ts';
 import { loadMandates, type Mandate } from '../mandate/mandates.ts';
 import { explain, type Outcome } from '../render/output.ts';
 import { calendarText, sizeText, visible } from '../render/text.ts';
+import { schedulePath } from '../schedule/schedule.ts';
 import { readPin } from '../vault/pin.ts';
 import type { Account } from '../vault/remote.ts';
 import { cached } from '../vault/unlock.ts';
@@ -40,8 +41,22 @@ export async function status(context: Context): Promise<Outcome> {
       hasKit: hasKit(context),
       present: existsSync,
     }),
+    ...(await scheduleWarnings(context)),
   );
   return outcome(context, { config, mandates, state, account, warnings });
+}
+
+/** A schedule that nothing starts, whose last run failed or that is damaged: nobody is there to see it (what `doctor` says). */
+async function scheduleWarnings(context: Context): Promise<StatusWarning[]> {
+  if (!existsSync(schedulePath(context.home))) return [];
+  const { scheduleChecks } = await import('./doctor-local.ts');
+  try {
+    const off = scheduleChecks(context).filter(({ state }) => state !== 'ok');
+    return off.map(({ id, message }) => ({ code: id, message }));
+  } catch (error) {
+    const typed = toAgentError(error);
+    return [{ code: 'schedule', message: explain(typed, context.texts).message }];
+  }
 }
 
 /** Points, copies and restores need no connection: what they leave to say is said without one. */

@@ -8,8 +8,8 @@ import { onDisk, syncFolder } from '../local/files.ts';
 
 export const EXTENSION = '.pe-backup';
 const TEMPORARY = /^\.cresus-safe-copy-([0-9a-f]{8})-(\d{1,10})-[0-9a-f]{12}\.tmp$/;
-/** A temporary file of another computer on the same stick or share: nobody writes one copy for two days. */
-const FOREIGN_MS = 2 * 24 * 3600 * 1000;
+/** Another computer on the same stick or share, or a process that got the number of a dead one: nobody pauses for two days. */
+const ABANDONED_MS = 2 * 24 * 3600 * 1000;
 const RESERVED = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])$/i;
 const FORBIDDEN = /[<>:"/\\|?*\p{Cc}\p{Cf}\p{Cn}\p{Cs}\p{Co}]/gu;
 const MAX_NUMBER = 1000;
@@ -90,7 +90,8 @@ export function sweepUnfinished(folder: string, now: number): void {
     if (match === undefined) continue;
     const path = join(folder, name);
     const found = lstatSync(path, { throwIfNoEntry: false });
-    const isOver = host === hostMark() ? !isAlive(Number(pid)) : now - (found?.mtimeMs ?? now) > FOREIGN_MS;
+    const isOld = now - (found?.mtimeMs ?? now) > ABANDONED_MS;
+    const isOver = isOld || (host === hostMark() && !isAlive(Number(pid)));
     if (isOver && found?.isFile()) removeIfAllowed(path);
   }
 }
@@ -131,9 +132,9 @@ export function requireSpace(path: string, bytes: number): void {
  * before the rename must do.
  * @throws AgentError `acceptance-missing`, and the disk kinds
  */
-export function putInPlace(temporary: string, path: string, overwrite: boolean): void {
+export function putInPlace(temporary: string, path: string, overwrite: boolean, makeLink = linkSync): void {
   if (overwrite) onDisk(path, () => renameSync(temporary, path));
-  else if (link(temporary, path)) {
+  else if (link(temporary, path, makeLink)) {
     crashPoint('copy-linked');
     onDisk(path, () => unlinkSync(temporary));
   } else {
@@ -145,9 +146,9 @@ export function putInPlace(temporary: string, path: string, overwrite: boolean):
 }
 
 /** @returns false where hard links are not to be had: each system says so in another way, and the rename tells what is wrong */
-function link(temporary: string, path: string): boolean {
+function link(temporary: string, path: string, makeLink: typeof linkSync): boolean {
   try {
-    linkSync(temporary, path);
+    makeLink(temporary, path);
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw fileExists(path);

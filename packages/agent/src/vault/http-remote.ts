@@ -178,7 +178,12 @@ export class HttpRemote implements Remote {
 
   /** Exchanges with patience; `refused` may accept a refusal as an answer or name its own error. */
   #try(exchange: Exchange, refused: (answer: Answer) => Error | 'accept' | undefined): Promise<Answer> {
-    return retrying(() => this.#once(exchange, refused), this.#patience, exchange.signal);
+    const { pace, body, signal } = exchange;
+    const { totalMs } = this.#patience;
+    // time that our own limit takes is no time in which the server failed us
+    const patience =
+      pace && body ? { ...this.#patience, totalMs: totalMs + pace.expectedMs(body.length) } : this.#patience;
+    return retrying(() => this.#once(exchange, refused), patience, signal);
   }
 
   async #once(exchange: Exchange, refused: (answer: Answer) => Error | 'accept' | undefined): Promise<Answer> {

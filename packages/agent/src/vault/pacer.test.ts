@@ -88,3 +88,11 @@ test('pieces are small where the rate is, so that the line never stands still fo
   expect(paced(() => 800_000).pacer.pieceBytes(262_144)).toBe(100_000);
   expect(paced(() => undefined).pacer.pieceBytes(262_144)).toBe(262_144);
 });
+
+test('what it may take is told, so that patience does not end while the limit holds a pack up', async () => {
+  const { pacer, now } = paced(() => 100_000);
+  const start = now();
+  await Promise.all([0, 1, 2].map(() => send(pacer, 16_000_000)));
+  expect(now() - start).toBeLessThanOrEqual(pacer.expectedMs(16_000_000));
+  expect(paced(() => undefined).pacer.expectedMs(16_000_000)).toBe(0);
+});

@@ -4,6 +4,8 @@ export interface Pace {
   take(bytes: number, signal?: AbortSignal): Promise<void>;
   /** Size of the pieces that keep the line even at the present limit. */
   pieceBytes(most: number): number;
+  /** How long `bytes` may take at the present limit, ms, others sharing it; 0 without a limit. */
+  expectedMs(bytes: number): number;
 }
 
 export interface PacerOptions {
@@ -17,6 +19,8 @@ export interface PacerOptions {
 /** While it waits it looks at the limit this often: at the end of the office hours it stops waiting. */
 const LOOK_MS = 1000;
 const LEAST_PIECE = 4 * 1024;
+/** Packs under way at the same time. */
+const SHARERS = 3;
 
 /**
  * A token bucket that holds one second's worth of bytes, shared by all uploads of a run: first come, first served, so
@@ -41,6 +45,11 @@ export class Pacer implements Pace {
   pieceBytes(most: number): number {
     const limit = this.#limit();
     return limit === undefined ? most : Math.min(most, Math.max(LEAST_PIECE, Math.floor(limit / 8)));
+  }
+
+  expectedMs(bytes: number): number {
+    const limit = this.#limit();
+    return limit === undefined ? 0 : (bytes * SHARERS * 1000) / limit;
   }
 
   take(bytes: number, signal?: AbortSignal): Promise<void> {

@@ -117,7 +117,7 @@ function insight(argv: Argv, { texts, context, finish }: Grammar): Argv {
             .conflicts('point', 'copy'),
           texts,
           'cresus-safe drill "Dupont SA" --report essai.txt',
-          [...VAULT_CODES, 14],
+          [3, ...VAULT_CODES, 14],
         ),
       async (args) =>
         finish(
