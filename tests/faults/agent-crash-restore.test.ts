@@ -103,9 +103,14 @@ describe('F-18 an agent that is killed while it restores', () => {
     expect(await patient.agent.dies('restore-staged', 1, to)).toBe(true);
     expect(existsSync(target)).toBe(false);
     expect(beside().staging).toHaveLength(1);
+    const warned = async (): Promise<boolean> => {
+      const { warnings } = await patient.agent.json<{ warnings: { code: string }[] }>(['status']);
+      return warnings.some(({ code }) => code === 'restore-unfinished');
+    };
+    expect(await warned()).toBe(true);
     const again = await patient.agent.json<{ downloadedBytes: number }>(to);
     expect(differences(newest(), target)).toEqual([]);
-    expect(beside().staging).toEqual([]);
+    expect([beside().staging, await warned()]).toEqual([[], false]);
     expect(again.downloadedBytes).toBeLessThan(whole.downloadedBytes);
   });
 

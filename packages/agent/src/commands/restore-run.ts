@@ -1,3 +1,5 @@
+import { toAgentError } from '../errors.ts';
+import { changeState } from '../local/state.ts';
 import type { Outcome } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
 import { visible } from '../render/text.ts';
@@ -30,6 +32,7 @@ export async function runRestore(context: Context, stores: RestoreStores, work: 
   const progress = new Progress(output, texts, 'restore', visible(source.mandateName));
   const { restore, restoreExitCode } = await import('../restore/restore.ts');
   let done = false;
+  begun(context, target);
   try {
     const result = await restore({
       ...{ source, only, signal, now, compared: preview },
@@ -43,14 +46,31 @@ export async function runRestore(context: Context, stores: RestoreStores, work: 
         progress.update({ files, bytes, totalBytes, received: downloadedBytes }),
     });
     done = true;
+    ended(context, target);
     return {
       json: restoredJson(target, backup, result),
       lines: restoredLines(context, target, result),
       exitCode: restoreExitCode(result),
     };
+  } catch (error) {
+    // what was interrupted is there to be taken up again, and `status` says so
+    if (toAgentError(error).kind !== 'interrupted') ended(context, target);
+    throw error;
   } finally {
     progress.finish(done);
   }
+}
+
+function begun({ home, now }: Context, { path: target }: Target): void {
+  changeState(home, now(), ({ unfinished = [] }) => ({
+    unfinished: [...unfinished.filter((one) => one.target !== target), { target, at: now() }],
+  }));
+}
+
+function ended({ home, now }: Context, { path: target }: Target): void {
+  changeState(home, now(), ({ unfinished = [] }) => ({
+    unfinished: unfinished.filter((one) => one.target !== target),
+  }));
 }
 
 async function safetyNet(

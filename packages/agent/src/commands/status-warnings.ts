@@ -2,6 +2,7 @@ import type { State } from '../local/state.ts';
 import type { Mandate } from '../mandate/mandates.ts';
 import type { TextKey } from '../render/i18n.ts';
 import { calendarText, dateText, visible } from '../render/text.ts';
+import { stagingLeft } from '../restore/staging.ts';
 import type { Account } from '../vault/remote.ts';
 import type { Context } from './context.ts';
 import { namesOf, unsettledTwins } from './twins.ts';
@@ -99,11 +100,19 @@ export function diskWarnings({
   const kept = state.kept.filter(({ path }) => present(path));
   return [
     ...twinWarnings(context, mandates, state),
+    ...(state.unfinished ?? []).flatMap(({ target }) => unfinishedWarning(context, target)),
     ...kept.map(({ mandate, path }) => ({
       code: 'replaced-kept',
       message: texts('warning.replaced-kept', { name: visible(mandate), path: visible(path) }),
     })),
   ];
+}
+
+function unfinishedWarning({ texts }: Context, target: string): StatusWarning[] {
+  const staging = stagingLeft(target);
+  if (staging === undefined) return [];
+  const params = { path: visible(target), staging: visible(staging) };
+  return [{ code: 'restore-unfinished', message: texts('warning.restore-unfinished', params) }];
 }
 
 function mandateWarnings({ context, state, present }: LocalFacts, mandate: Mandate): StatusWarning[] {

@@ -53,6 +53,12 @@ export interface KeptFolder {
   readonly at: number;
 }
 
+/** A restore that began; it stays here only when it was interrupted or killed. */
+export interface UnfinishedRestore {
+  readonly target: string;
+  readonly at: number;
+}
+
 /** What the agent remembers between runs and could live without: a damaged file is set aside and begun anew. */
 export interface State {
   readonly version: 1;
@@ -62,6 +68,7 @@ export interface State {
   readonly twins: readonly RestoredTwin[];
   readonly kept: readonly KeptFolder[];
   readonly rebuiltAt?: number | undefined;
+  readonly unfinished?: readonly UnfinishedRestore[] | undefined;
   /** Oldest first. */
   readonly restores?: readonly RestoreLog[] | undefined;
 }
@@ -114,6 +121,10 @@ function checkState(value: unknown): State {
     }),
     rebuiltAt: fields.optionalInteger('rebuiltAt'),
     restores: fields.optionalList('restores', checkRestore),
+    unfinished: fields.optionalList('unfinished', (item) => {
+      const begun = shape(item, 'unfinished');
+      return { target: begun.text('target'), at: begun.integer('at') };
+    }),
   };
 }
 

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
+  existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -50,7 +51,7 @@ export function openStaging(target: string, id: string): Staging {
     throw new AgentError('path-missing', `no such folder: ${above}`, { params: { path: above } });
   const parent = HeldFolder.open(above, 'follow');
   try {
-    const family = `${PREFIX}${createHash('sha256').update(target).digest('hex').slice(0, 12)}-`;
+    const family = familyOf(target);
     const name = family + id.slice(0, 16);
     sweep(parent, family, name);
     const reused = onDisk(above, () => takeUp(parent.at(name)));
@@ -62,6 +63,18 @@ export function openStaging(target: string, id: string): Staging {
     parent.close();
     throw error;
   }
+}
+
+/** What the staging folders of a target begin with. */
+function familyOf(target: string): string {
+  return `${PREFIX}${createHash('sha256').update(target).digest('hex').slice(0, 12)}-`;
+}
+
+/** The staging folder that an interrupted restore to this target left, if it did. */
+export function stagingLeft(target: string): string | undefined {
+  const above = dirname(target);
+  const name = existsSync(above) ? readdirSync(above).find((each) => each.startsWith(familyOf(target))) : undefined;
+  return name === undefined ? undefined : join(above, name);
 }
 
 /** Opens what was just made or taken up, and looks at what was opened: between the two the name may have changed hands. */

@@ -405,6 +405,8 @@ export const de: Locale = {
       '«{{mandate}}»: {{file}} zeigt, dass ein Programm seine Datei nicht schliessen konnte. Sie wird mitgesichert; öffnen und schliessen Sie dieses Modul einmal.',
     'open-unknown': '«{{mandate}}»: Ob ein Modul geöffnet ist, lässt sich nicht feststellen ({{reason}}).',
     'other-mandate': 'Diese Sicherung ist die des Mandats «{{source}}» und kommt nach «{{name}}».',
+    'restore-unfinished':
+      'Eine Wiederherstellung nach {{path}} wurde unterbrochen: starten Sie sie neu, um sie fortzusetzen, oder löschen Sie {{staging}}.',
     'restore-recovered-new':
       'Eine unterbrochene Wiederherstellung ist beendet worden: {{path}} ist der wiederhergestellte Stand, vollständig.',
     'restore-recovered-kept':

@@ -380,6 +380,7 @@ export const en: Locale = {
       '“{{mandate}}”: {{file}} shows that a program could not close its file. It is backed up with it; open and close that module once.',
     'open-unknown': '“{{mandate}}”: whether a module is open cannot be known ({{reason}}).',
     'other-mandate': 'This backup is of the mandate “{{source}}”, and goes into “{{name}}”.',
+    'restore-unfinished': 'A restore to {{path}} was interrupted: start it again to go on, or delete {{staging}}.',
     'restore-recovered-new': 'An interrupted restore was finished: {{path}} is the restored state, complete.',
     'restore-recovered-kept':
       'An interrupted restore was finished: {{path}} is the restored state; the old folder is kept: {{kept}}',

@@ -388,6 +388,8 @@ export const fr = {
       "« {{mandate}} » : {{file}} montre qu'un programme n'a pas pu fermer son fichier. Il est sauvegardé avec lui ; ouvrez et fermez ce module une fois.",
     'open-unknown': '« {{mandate}} » : impossible de savoir si un module est ouvert ({{reason}}).',
     'other-mandate': 'Cette sauvegarde est celle du mandat « {{source}} », et va dans « {{name}} ».',
+    'restore-unfinished':
+      'Une restitution vers {{path}} a été interrompue : relancez-la pour la reprendre, ou supprimez {{staging}}.',
     'restore-recovered-new': "Une restitution interrompue a été terminée : {{path}} est l'état restitué, complet.",
     'restore-recovered-kept':
       "Une restitution interrompue a été terminée : {{path}} est l'état restitué ; l'ancien dossier est gardé : {{kept}}",

@@ -395,6 +395,8 @@ export const it: Locale = {
       '«{{mandate}}»: {{file}} mostra che un programma non ha potuto chiudere il suo file. È salvato con esso; apra e chiuda una volta questo modulo.',
     'open-unknown': '«{{mandate}}»: impossibile sapere se un modulo è aperto ({{reason}}).',
     'other-mandate': 'Questo salvataggio è del mandato «{{source}}» e va in «{{name}}».',
+    'restore-unfinished':
+      'Un ripristino in {{path}} è stato interrotto: lo riavvii per riprenderlo, oppure elimini {{staging}}.',
     'restore-recovered-new': 'Un ripristino interrotto è stato completato: {{path}} è lo stato ripristinato, completo.',
     'restore-recovered-kept':
       'Un ripristino interrotto è stato completato: {{path}} è lo stato ripristinato; la vecchia cartella è conservata: {{kept}}',
