@@ -23,7 +23,9 @@ for (;;) for (const name of fs.readdirSync(parent).filter((each) => each.startsW
   const path = parent + '/' + name, away = parent + '/away';
   try {
     fs.renameSync(path, away); fs.symlinkSync(outside, path); fs.unlinkSync(path); fs.renameSync(away, path);
-  } catch {}
+  } catch {
+    continue; // gone already
+  }
 }`;
 
 describe('MS-38 links planted by another user of the computer', () => {

@@ -93,7 +93,7 @@ describe('F-19 the file of a copy', () => {
   });
 
   it('has a name that every disk takes; several lie side by side', async () => {
-    const at = new Date(2026, 10, 24, 14, 5).getTime();
+    const at = Date.UTC(2026, 10, 24, 13, 5);
     expect(defaultName('Dupont SA', at)).toBe('Dupont SA 2026-11-24 14h05');
     expect(defaultName('a/b:c?', at)).toBe('a_b_c_ 2026-11-24 14h05');
     expect(defaultName('CON', at)).toBe('_CON 2026-11-24 14h05');

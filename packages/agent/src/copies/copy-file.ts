@@ -5,6 +5,7 @@ import { basename, dirname, join, resolve } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { crashPoint } from '../local/crash.ts';
 import { onDisk, syncFolder } from '../local/files.ts';
+import { stampText } from '../render/text.ts';
 
 export const EXTENSION = '.pe-backup';
 const TEMPORARY = /^\.cresus-safe-copy-([0-9a-f]{8})-(\d{1,10})-[0-9a-f]{12}\.tmp$/;
@@ -47,14 +48,11 @@ function freeName(folder: string, mandateName: string, created: number): string 
   throw new AgentError('unexpected', 'no free name for the copy');
 }
 
-/** The suggested name without extension: possible on every file system, in local time. */
+/** The suggested name without extension: possible on every file system, in Swiss time. */
 export function defaultName(mandateName: string, created: number): string {
-  const at = new Date(created);
-  const two = (n: number): string => String(n).padStart(2, '0');
-  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
   const clean = mandateName.normalize('NFC').replace(FORBIDDEN, '_').trim().replace(/^\./, '_');
   const name = RESERVED.test(clean.split('.')[0]?.trim() ?? '') ? `_${clean}` : clean;
-  return `${name} ${day} ${two(at.getHours())}h${two(at.getMinutes())}`;
+  return `${name} ${stampText(created)}`;
 }
 
 /** @throws AgentError `acceptance-missing` when a file is there and may not be replaced; `usage` when it is no file */

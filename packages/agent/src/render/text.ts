@@ -53,6 +53,12 @@ export function momentText(time: number, zone: string = ZONE): string {
   return `${dateText(time, zone)} ${hour}:${minute}`;
 }
 
+/** A moment (ms since 1970) as it stands in names of files and folders: `2026-11-24 14h05`, in Swiss time. */
+export function stampText(time: number, zone: string = ZONE): string {
+  const { day, month, year, hour, minute } = partsOf(time, zone);
+  return `${year}-${month}-${day} ${hour}h${minute}`;
+}
+
 /** A calendar date `2050-12-31` as `31.12.2050`. */
 export function calendarText(date: string): string {
   const match = /^(\d{4})-(\d{2})-(\d{2})$/.exec(date);

@@ -29,7 +29,7 @@ export interface Placed {
  */
 export async function placeTree(options: PlaceOptions): Promise<Placed> {
   const { target, intents, replacedWord, staging, replaces, made, note, now = Date.now } = options;
-  const aside = replaces ? asideName(target, replacedWord, new Date(now())) : null;
+  const aside = replaces ? asideName(target, replacedWord, now()) : null;
   const { parent } = staging;
   const intent = { staging: join(staging.dir, 'tree'), target, aside, note: note?.(made) };
   const heldAside = aside === null ? null : parent.at(basename(aside));

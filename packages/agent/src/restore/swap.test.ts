@@ -88,7 +88,7 @@ test('when the second rename fails, the current folder is put back', () => {
 });
 
 test('a name for what is replaced never hits one that is there', () => {
-  const at = new Date(2026, 10, 24, 14, 5);
+  const at = Date.UTC(2026, 10, 24, 13, 5);
   const first = asideName(intent.target, 'remplacé', at);
   expect(first).toBe(join(folder, 'Boulangerie (remplacé 2026-11-24 14h05)'));
   mkdirSync(first);

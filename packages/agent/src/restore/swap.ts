@@ -5,6 +5,7 @@ import { AgentError } from '../errors.ts';
 import { crashPoint } from '../local/crash.ts';
 import { ensureFolder, onDisk, readJson, removeDurable, syncFolder, writeJson } from '../local/files.ts';
 import { shape } from '../local/shape.ts';
+import { stampText } from '../render/text.ts';
 import { isOwnStaging, sweepStaging } from './staging.ts';
 
 /** What is about to be swapped: written durably before the first rename, so that the next start can finish it (I4). */
@@ -134,12 +135,11 @@ function checkIntent(value: unknown): SwapIntent {
 
 /**
  * A free name beside the target for what is replaced: `<name> (<word> 2026-11-24 14h05)`, with ` 2`, ` 3` … when taken.
+ * @param at ms since 1970
  * @param word "remplacé" in the user's language
  */
-export function asideName(target: string, word: string, at: Date): string {
-  const two = (n: number): string => String(n).padStart(2, '0');
-  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
-  const stamp = `${day} ${two(at.getHours())}h${two(at.getMinutes())}`;
+export function asideName(target: string, word: string, at: number): string {
+  const stamp = stampText(at);
   for (let n = 1; n < 1000; n += 1) {
     const path = join(dirname(target), `${basename(target)} (${word} ${stamp}${n === 1 ? '' : ` ${n}`})`);
     if (!isThere(path)) return path;
