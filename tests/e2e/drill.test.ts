@@ -182,7 +182,7 @@ describe('drill', () => {
   it('MS-01 finds a damaged pack: exit 10, the files by name, in the report too, and the scratch folder is gone', async () => {
     const { snapshots } = await first.json<Listed>(['snapshots', 'Dupont SA']);
     expect(snapshots.length).toBeGreaterThan(2);
-    damageLargestPack();
+    damageOldestPack();
     const { drills, report } = await drill(10, 'Dupont SA');
     expect(drills).toMatchObject([{ mandate: 'Dupont SA', sound: false, error: null }]);
     expect(drills[0]?.damaged.length).toBeGreaterThan(0);
@@ -192,18 +192,18 @@ describe('drill', () => {
     expect(leftovers()).toEqual([false, []]);
   });
 
-  /** Flips a byte in the middle of the largest pack: the one of the first send, which holds most files. */
-  function damageLargestPack(): void {
+  /** Flips a byte in the pack of the first send: it holds most files, and not the catalog of the newest snapshot. */
+  function damageOldestPack(): void {
     const folder = join(world.server.dataDir, 'blobs/v');
     const packs = readdirSync(folder, { recursive: true, encoding: 'utf8' })
       .filter((name) => /[/\\]p[/\\]/.test(name))
       .map((name) => join(folder, name))
       .filter((path) => statSync(path).isFile());
-    const [largest = ''] = packs.toSorted((a, b) => statSync(b).size - statSync(a).size);
-    const bytes = readFileSync(largest);
+    const [oldest = ''] = packs.toSorted((a, b) => statSync(a).mtimeMs - statSync(b).mtimeMs);
+    const bytes = readFileSync(oldest);
     const at = bytes.length >> 2;
     bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
-    chmodSync(largest, 0o600);
-    writeFileSync(largest, bytes);
+    chmodSync(oldest, 0o600);
+    writeFileSync(oldest, bytes);
   }
 });
