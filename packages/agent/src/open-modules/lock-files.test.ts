@@ -1,58 +1,22 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Mandate } from '../mandate/mandates.ts';
 import { FakeProbe } from './fake-probe.ts';
+import { endProgram, OpenFixture } from './open-fixture.ts';
 import { findOpenModules } from './open-modules.ts';
 import { ProbeError } from './probe.ts';
 
-let root: string;
+let fixture: OpenFixture;
 let mandate: Mandate;
-let children: ChildProcess[];
-
 beforeEach(() => {
-  root = realpathSync(mkdtempSync(join(tmpdir(), 'safe-open-')));
-  const path = join(root, 'books');
-  mkdirSync(path);
-  for (const file of ['a.cre', 'b.salx']) writeFileSync(join(path, file), 'books');
-  mandate = {
-    name: 'Dupont SA',
-    mandateId: '0f'.repeat(16),
-    path,
-    modules: [
-      { kind: 'accounting', file: 'a.cre' },
-      { kind: 'payroll', file: 'b.salx' },
-    ],
-  };
-  children = [];
+  fixture = new OpenFixture();
+  ({ mandate } = fixture);
 });
+afterEach(() => fixture[Symbol.asyncDispose]());
 
-afterEach(async () => {
-  await Promise.all(children.map(end));
-  rmSync(root, { recursive: true, force: true });
-});
-
-const book = (file: string): string => join(mandate.path, file);
-
-/** A living program that runs `script` in the mandate's folder and has said so. */
-async function program(script: string): Promise<ChildProcess> {
-  const child = spawn('sh', ['-c', `${script}; echo ready; read end`], {
-    cwd: mandate.path,
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  children.push(child);
-  await once(child.stdout as NodeJS.ReadableStream, 'data');
-  return child;
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  child.kill('SIGKILL');
-  await once(child, 'exit');
-}
+const book = (file: string): string => fixture.book(file);
+const program = (script: string): ReturnType<OpenFixture['program']> => fixture.program(script);
 
 describe('lock files', () => {
   const LIBRE = ',anne,bureau,24.11.2026 10:00,file:///home/anne/.config/libreoffice/4;';
@@ -103,7 +67,7 @@ describe('lock files', () => {
     const child = await program('echo $$ > a.cre.lock');
     const { open } = await findOpenModules(mandate);
     expect(open).toMatchObject([{ file: 'a.cre', how: 'lock-file', pid: child.pid, program: 'sh' }]);
-    await end(child);
+    await endProgram(child);
     const gone = await findOpenModules(mandate);
     expect(gone).toMatchObject({ open: [], stale: [{ file: 'a.cre.lock', reason: 'process-gone' }] });
   });

@@ -1,71 +1,26 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import {
-  closeSync,
-  linkSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import type { ChildProcess } from 'node:child_process';
+import { closeSync, linkSync, mkdirSync, openSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Mandate } from '../mandate/mandates.ts';
 import { loadTexts } from '../render/i18n.ts';
 import { explain } from '../render/output.ts';
 import { FakeProbe } from './fake-probe.ts';
+import { endProgram, OpenFixture } from './open-fixture.ts';
 import { findOpenIn, findOpenModules, moduleOpen, requireClosed } from './open-modules.ts';
 import type { Holder } from './probe.ts';
 
-let root: string;
+let fixture: OpenFixture;
 let mandate: Mandate;
-let children: ChildProcess[];
-
+let root: string;
 beforeEach(() => {
-  root = realpathSync(mkdtempSync(join(tmpdir(), 'safe-open-')));
-  const path = join(root, 'books');
-  mkdirSync(path);
-  for (const file of ['a.cre', 'b.salx']) writeFileSync(join(path, file), 'books');
-  mandate = {
-    name: 'Dupont SA',
-    mandateId: '0f'.repeat(16),
-    path,
-    modules: [
-      { kind: 'accounting', file: 'a.cre' },
-      { kind: 'payroll', file: 'b.salx' },
-    ],
-  };
-  children = [];
+  fixture = new OpenFixture();
+  ({ mandate, root } = fixture);
 });
+afterEach(() => fixture[Symbol.asyncDispose]());
 
-afterEach(async () => {
-  await Promise.all(children.map(end));
-  rmSync(root, { recursive: true, force: true });
-});
-
-const book = (file: string): string => join(mandate.path, file);
-
-/** A living program that runs `script` in the mandate's folder and has said so. */
-async function program(script: string): Promise<ChildProcess> {
-  const child = spawn('sh', ['-c', `${script}; echo ready; read end`], {
-    cwd: mandate.path,
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  children.push(child);
-  await once(child.stdout as NodeJS.ReadableStream, 'data');
-  return child;
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  child.kill('SIGKILL');
-  await once(child, 'exit');
-}
+const book = (file: string): string => fixture.book(file);
+const program = (script: string): ReturnType<OpenFixture['program']> => fixture.program(script);
 
 describe('real processes', () => {
   it('names module, program and pid while a program has it open, and nothing once that ended', async () => {
@@ -73,7 +28,7 @@ describe('real processes', () => {
     const child = await program('exec 3<> b.salx');
     const { open } = await findOpenModules(mandate);
     expect(open).toEqual([{ kind: 'payroll', file: 'b.salx', program: 'sh', pid: child.pid, how: 'process' }]);
-    await end(child);
+    await endProgram(child);
     expect((await findOpenModules(mandate)).open).toEqual([]);
   });
 
@@ -124,11 +79,11 @@ describe('real processes', () => {
     rmSync(book('a.cre'));
     const killed = await writer('wal', '');
     expect(await findOpenModules(mandate)).toMatchObject({ open: [{ file: 'a.cre' }], unclean: [] });
-    await end(killed);
+    await endProgram(killed);
     expect(await findOpenModules(mandate)).toMatchObject({ open: [], unclean: ['a.cre-wal'] });
-    await end(await writer('delete', 'db.close()'));
+    await endProgram(await writer('delete', 'db.close()'));
     expect(await findOpenModules(mandate)).toMatchObject({ unclean: [] });
-    await end(await writer('persist', 'db.close()')); // leaves a journal whose header is zero
+    await endProgram(await writer('persist', 'db.close()')); // leaves a journal whose header is zero
     expect(await findOpenModules(mandate)).toMatchObject({ unclean: [] });
     writeFileSync(book('a.cre-journal'), 'a header that is not zero');
     expect(await findOpenModules(mandate)).toMatchObject({ open: [], unclean: ['a.cre-journal'] });
