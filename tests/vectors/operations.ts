@@ -49,7 +49,7 @@ function derive(input: KeyInput & { readonly mandateId: string }) {
   const gear = [...mandate.gear].map((word) => word.toString(16).padStart(8, '0')).join('');
   const { publicKey } = keys;
   const { ref, chunkIdKey } = mandate;
-  return { publicKey, cacheKey: keys.cacheKey(), earlier: keys.sealEarlier(), ref, chunkIdKey, gear, generations };
+  return { publicKey, cacheKey: keys.cacheKeys()[0], earlier: keys.sealEarlier(), ref, chunkIdKey, gear, generations };
 }
 
 type EntryInput = KeyInput & { readonly generation?: number } & {

@@ -115,7 +115,7 @@ class Run {
   #loadCache(): FileCache | undefined {
     const { vault } = this.#options;
     const warn = (): void => vault.warn({ code: 'file-cache-rebuilt', params: {} });
-    const cache = loadFileCache(this.#dir, vault.keys.cacheKey(), this.#ref, warn);
+    const cache = loadFileCache(this.#dir, vault.keys.cacheKeys(), this.#ref, warn);
     if (cache) this.#writer.relyOn(cache.packs);
     return cache;
   }
@@ -222,7 +222,7 @@ class Run {
     );
     const { name: mandateName, modules } = mandate;
     const content = { snapshotId, mandateName, modules, packs, scannedAt: this.#scannedAt, catalog, files };
-    saveFileCache(this.#dir, vault.keys.cacheKey(), this.#ref, content);
+    saveFileCache(this.#dir, vault.keys.cacheKeys(), this.#ref, content);
   }
 
   #numbers(entries: readonly Entry[]): Omit<BackupResult, 'id' | 'seq' | 'receipt' | 'unchanged'> {

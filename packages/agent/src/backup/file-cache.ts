@@ -17,7 +17,7 @@ import {
 } from '@cresus-safe/protocol';
 import { type FileStat, sameStat } from '../compute/jobs.ts';
 import { readIfThere, writeDurable } from '../local/files.ts';
-import { localHeader, openLocal, sealLocal } from '../local/sealed.ts';
+import { type CacheKeys, localHeader, openLocal, sealLocal } from '../local/sealed.ts';
 import type { ModuleFile } from '../mandate/modules.ts';
 
 /** File in the mandate's folder of caches; vault/ removes it when packs that it names are gone. */
@@ -57,7 +57,7 @@ export interface CacheContent extends Omit<FileCache, 'nodes'> {
  */
 export function loadFileCache(
   dir: string,
-  cacheKey: Uint8Array,
+  cacheKeys: CacheKeys,
   ref: MandateRef,
   warn: () => void,
 ): FileCache | undefined {
@@ -65,7 +65,7 @@ export function loadFileCache(
   if (bytes === undefined) return undefined;
   try {
     if (!equal(bytes.subarray(0, HEADER.length), HEADER)) throw new Error('another format');
-    return decode(openLocal(cacheKey, 'file-cache', idBytes(ref), bytes.subarray(HEADER.length)));
+    return decode(openLocal(cacheKeys, 'file-cache', idBytes(ref), bytes.subarray(HEADER.length)));
   } catch {
     // whatever is wrong with it, the answer is the same: do without
     warn();
@@ -74,8 +74,8 @@ export function loadFileCache(
 }
 
 /** Keeps the cache durably. */
-export function saveFileCache(dir: string, cacheKey: Uint8Array, ref: MandateRef, content: CacheContent): void {
-  const sealed = sealLocal(cacheKey, 'file-cache', idBytes(ref), encode(content));
+export function saveFileCache(dir: string, cacheKeys: CacheKeys, ref: MandateRef, content: CacheContent): void {
+  const sealed = sealLocal(cacheKeys, 'file-cache', idBytes(ref), encode(content));
   writeDurable(join(dir, NAME), concat(HEADER, sealed));
 }
 

@@ -117,8 +117,8 @@ async function cacheChecks(context: Context, { vault }: Safe): Promise<Check[]> 
     const count = (): void => {
       damaged += 1;
     };
-    loadFileCache(dir, vault.keys.cacheKey(), ref, count);
-    ChunkIndex.load(dir, vault.keys.cacheKey(), ref, count);
+    loadFileCache(dir, vault.keys.cacheKeys(), ref, count);
+    ChunkIndex.load(dir, vault.keys.cacheKeys(), ref, count);
   }
   return damaged === 0
     ? [okCheck(context, 'caches', 'doctor.caches')]

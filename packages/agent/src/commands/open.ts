@@ -3,7 +3,7 @@ import { normaliseSecret, type VaultKeys } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
 import { type Config, loadConfig, readToken, saveConfig } from '../local/config.ts';
 import { prepareHome } from '../local/home.ts';
-import { recallRoot } from '../local/keyring.ts';
+import { recallRoot, rememberRoot } from '../local/keyring.ts';
 import { changeState, type KnownMandate } from '../local/state.ts';
 import type { Warning } from '../vault/history-state.ts';
 import type { HttpRemote } from '../vault/http-remote.ts';
@@ -75,18 +75,40 @@ export async function unlockKeys(
   const { home } = context;
   const { config, remote } = connection;
   const { unlock } = await import('../vault/unlock.ts');
-  const chosen = opener ?? (await chooseOpener(context));
-  const options = { dir: home.vault, remote, deviceId: config.deviceId, opener: chosen, warn: warner(context), keeps };
-  const { keys } = await unlock(options);
+  const open = async (by: Opener): Promise<VaultKeys> =>
+    (await unlock({ dir: home.vault, remote, deviceId: config.deviceId, opener: by, warn: warner(context), keeps }))
+      .keys;
+  const keys = opener === undefined ? await openChosen(context, open) : await open(opener);
   if (keeps && config.vaultId === undefined) saveConfig(home, { ...config, vaultId: keys.vaultId });
+  if (keeps && keys.generation > 0) await renewRemembered(context, keys);
   return keys;
 }
 
-async function chooseOpener(context: Context): Promise<Opener> {
-  // a key given for this run goes before the remembered one: so a script can tell a wrong key (exit 4)
+/** A key given for this run goes before the remembered one: so a script can tell a wrong key (exit 4). */
+async function openChosen(context: Context, open: (opener: Opener) => Promise<VaultKeys>): Promise<VaultKeys> {
   const remembered = hasGivenSecret(context) ? undefined : await recallRoot(context.home);
-  if (remembered) return { root: remembered.root };
-  return { secret: normaliseSecret(await askSecret(context, context.texts('secret.ask'))) };
+  if (remembered) {
+    try {
+      return await open({ root: remembered.root });
+    } catch (error) {
+      if (!isRotated(error) || !context.prompt.interactive) throw error;
+      warner(context)({ code: 'rotated' });
+    }
+  }
+  return open({ secret: normaliseSecret(await askSecret(context, context.texts('secret.ask'))) });
+}
+
+function isRotated(error: unknown): boolean {
+  return error instanceof AgentError && error.key === 'error.rotated';
+}
+
+/** After a rotation the root that is remembered here opens nothing: the new one takes its place, where one was remembered. */
+export async function renewRemembered(context: Context, keys: VaultKeys): Promise<boolean> {
+  const remembered = await recallRoot(context.home);
+  if (remembered === undefined || !keys.isEarlier(remembered.root)) return false;
+  await rememberRoot(context.home, keys.root);
+  warner(context)({ code: 'root-renewed' });
+  return true;
 }
 
 function hasGivenSecret({ secretFile, env }: Context): boolean {
@@ -119,13 +141,14 @@ export async function openWithKeys(
   }
   const close = (): void => {
     remote.close();
-    keys.wipe();
+    // a rotation put others in their place
+    vault.keys.wipe();
   };
   return { ...connection, vault, close };
 }
 
 /** Only here are both roots at hand: the one of the points is kept under the Safe's, or found again by it. */
-async function tiePoints(context: Context, keys: VaultKeys): Promise<void> {
+export async function tiePoints(context: Context, keys: VaultKeys): Promise<void> {
   if (!existsSync(context.home.points)) return;
   const { tieRoot } = await import('../points/root.ts');
   if (tieRoot(context.home, keys) === 'recovered') warner(context)({ code: 'points-root-recovered' });

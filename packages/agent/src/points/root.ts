@@ -19,7 +19,7 @@ import {
 } from '@cresus-safe/protocol';
 import { ensureFolder, readIfThere, readJson, setAside, writeDurable, writeJson } from '../local/files.ts';
 import type { Home } from '../local/home.ts';
-import { localHeader, openLocal, sealLocal } from '../local/sealed.ts';
+import { type CacheKeys, localHeader, openLocal, sealLocal } from '../local/sealed.ts';
 import { shape } from '../local/shape.ts';
 
 /**
@@ -89,27 +89,30 @@ export function identityOf({ vaultId, root }: PointsRoot): PointsIdentity {
  */
 export function tieRoot(home: Home, keys: VaultKeys): 'sealed' | 'recovered' | 'nothing' {
   const kept = readRoot(home);
-  const sealed = openSealed(home, keys);
+  const cacheKeys = keys.cacheKeys();
+  const fresh = openSealed(home, cacheKeys.slice(0, 1));
+  const sealed = fresh ?? openSealed(home, cacheKeys.slice(1));
   if (kept === undefined && sealed === undefined) return 'nothing';
   if (kept === undefined && sealed !== undefined) {
     keepRoot(home, sealed);
     return 'recovered';
   }
   const root = kept as PointsRoot;
-  if (sealed?.vaultId === root.vaultId && equal(sealed.root, root.root)) return 'nothing';
+  // what was sealed before a rotation is sealed anew: the earlier root may be in other hands
+  if (fresh?.vaultId === root.vaultId && equal(fresh.root, root.root)) return 'nothing';
   const owner = idBytes(root.vaultId);
   ensureFolder(home.points);
-  writeDurable(sealedFile(home), concat(HEADER, owner, sealLocal(keys.cacheKey(), 'points-root', owner, root.root)));
+  writeDurable(sealedFile(home), concat(HEADER, owner, sealLocal(keys.cacheKeys(), 'points-root', owner, root.root)));
   return 'sealed';
 }
 
 /** The sealed root; undefined when there is none, or none that these keys open (another vault's, a damaged one). */
-function openSealed(home: Home, keys: VaultKeys): PointsRoot | undefined {
+function openSealed(home: Home, cacheKeys: CacheKeys): PointsRoot | undefined {
   const bytes = readIfThere(sealedFile(home));
   if (bytes === undefined || !equal(bytes.subarray(0, HEADER.length), HEADER)) return undefined;
   const owner = Uint8Array.from(bytes.subarray(HEADER.length, HEADER.length + ID_BYTES));
   try {
-    const root = openLocal(keys.cacheKey(), 'points-root', owner, bytes.subarray(HEADER.length + ID_BYTES));
+    const root = openLocal(cacheKeys, 'points-root', owner, bytes.subarray(HEADER.length + ID_BYTES));
     return root.length === ROOT_BYTES ? { vaultId: asVaultId(owner), root: Uint8Array.from(root) } : undefined;
   } catch {
     return undefined; // it is written anew where the root is known

@@ -109,7 +109,7 @@ function indexed({ dir }: Vault): MandateRef[] {
 
 async function unlistOf(vault: Vault, ref: MandateRef, ids: readonly PackId[]): Promise<void> {
   const dir = vault.mandateDir(ref);
-  const key = vault.keys.cacheKey();
+  const key = vault.keys.cacheKeys();
   const gone = new Set(ids);
   const cache = loadFileCache(dir, key, ref, () => undefined);
   // the cache of unchanged files names the packs of one point, which lives unless a run was killed before it wrote it

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ChunkIndex, dropPacks, FILE_CACHE } from './chunk-index.ts';
 import { ChunkTable } from './chunk-table.ts';
 
-const KEY = new Uint8Array(32).fill(5);
+const KEY = [new Uint8Array(32).fill(5)];
 const REF = asMandateRef('ab'.repeat(16));
 const packRef = (n: number) => asPackRef(n.toString(16).padStart(32, '0'));
 const packId = (n: number) => asPackId(n.toString(16).padStart(64, '0'));
@@ -106,7 +106,7 @@ describe('the chunk index', () => {
     const bytes = readFileSync(file());
     expect(bytes.includes(Buffer.from(ids(0, 1).buffer))).toBe(false);
     expect(bytes.includes(Buffer.from(packId(0), 'hex'))).toBe(false);
-    expect(knows(load(new Uint8Array(32)), 0)).toBe(false);
+    expect(knows(load([new Uint8Array(32)]), 0)).toBe(false);
     expect(warnings).toEqual(['index-rebuilt']);
   });
 

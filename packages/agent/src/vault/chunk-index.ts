@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { MandateRef, PackId, PackRef } from '@cresus-safe/protocol';
 import { ensureFolder, removeDurable } from '../local/files.ts';
+import type { CacheKeys } from '../local/sealed.ts';
 import { ChunkTable } from './chunk-table.ts';
 import { IndexLog } from './index-log.ts';
 
@@ -44,9 +45,9 @@ export class ChunkIndex {
    * Loads the index of a mandate from its folder. A missing one is empty; a damaged one keeps what is readable and says
    * so: files then go to the Safe again, nothing else is lost.
    */
-  static load(dir: string, cacheKey: Uint8Array, ref: MandateRef, warn: (warning: IndexWarning) => void): ChunkIndex {
+  static load(dir: string, cacheKeys: CacheKeys, ref: MandateRef, warn: (warning: IndexWarning) => void): ChunkIndex {
     ensureFolder(dir);
-    const { log, frames, damaged } = IndexLog.load(join(dir, INDEX), cacheKey, ref);
+    const { log, frames, damaged } = IndexLog.load(join(dir, INDEX), cacheKeys, ref);
     if (damaged) warn({ code: 'index-rebuilt', params: { packs: frames.length } });
     const expected = frames.reduce((sum, frame) => sum + (frame.kind === 'pack' ? frame.ids.length / 4 : 0), 0);
     const index = new ChunkIndex(log, expected);
@@ -144,12 +145,12 @@ export class ChunkIndex {
  */
 export async function dropPacks(
   dir: string,
-  cacheKey: Uint8Array,
+  cacheKeys: CacheKeys,
   ref: MandateRef,
   packIds: readonly PackId[],
 ): Promise<void> {
   removeDurable(join(dir, FILE_CACHE));
-  const index = ChunkIndex.load(dir, cacheKey, ref, () => undefined);
+  const index = ChunkIndex.load(dir, cacheKeys, ref, () => undefined);
   try {
     await index.drop(packIds);
   } finally {

@@ -13,7 +13,7 @@ import {
   Writer,
 } from '@cresus-safe/protocol';
 import { diskError, readIfThere, syncFolder } from '../local/files.ts';
-import { localHeader, openLocal, SEALED_OVERHEAD, sealLocal } from '../local/sealed.ts';
+import { type CacheKeys, localHeader, openLocal, SEALED_OVERHEAD, sealLocal } from '../local/sealed.ts';
 
 const writeAt = promisify(write);
 const sync = promisify(fdatasync);
@@ -49,15 +49,15 @@ export type IndexFrame = PackFrame | DropFrame;
  */
 export class IndexLog {
   readonly #path: string;
-  readonly #cacheKey: Uint8Array;
+  readonly #cacheKeys: CacheKeys;
   readonly #owner: Uint8Array;
   #file: number | undefined;
   #length: number;
   #tail: Promise<void> = Promise.resolve();
 
-  private constructor(path: string, cacheKey: Uint8Array, ref: MandateRef, length: number) {
+  private constructor(path: string, cacheKeys: CacheKeys, ref: MandateRef, length: number) {
     this.#path = path;
-    this.#cacheKey = cacheKey;
+    this.#cacheKeys = cacheKeys;
     this.#owner = idBytes(ref);
     this.#length = length;
   }
@@ -65,16 +65,16 @@ export class IndexLog {
   /** Reads the log; `damaged` says that an end (or all of it) was not readable and is given up. */
   static load(
     path: string,
-    cacheKey: Uint8Array,
+    cacheKeys: CacheKeys,
     ref: MandateRef,
   ): { log: IndexLog; frames: IndexFrame[]; damaged: boolean } {
     const bytes = readIfThere(path);
     const frames: IndexFrame[] = [];
-    if (bytes === undefined) return { log: new IndexLog(path, cacheKey, ref, 0), frames, damaged: false };
+    if (bytes === undefined) return { log: new IndexLog(path, cacheKeys, ref, 0), frames, damaged: false };
     const valid = equal(bytes.subarray(0, HEADER.length), HEADER)
-      ? readFrames(bytes, cacheKey, idBytes(ref), frames)
+      ? readFrames(bytes, cacheKeys, idBytes(ref), frames)
       : 0;
-    return { log: new IndexLog(path, cacheKey, ref, valid), frames, damaged: valid !== bytes.length };
+    return { log: new IndexLog(path, cacheKeys, ref, valid), frames, damaged: valid !== bytes.length };
   }
 
   /** Appends a frame; it is on the disk when the promise resolves. */
@@ -94,7 +94,7 @@ export class IndexLog {
   async #write(frame: IndexFrame): Promise<void> {
     try {
       const file = this.#open();
-      const sealed = sealLocal(this.#cacheKey, 'chunk-index', this.#owner, encodeFrame(frame));
+      const sealed = sealLocal(this.#cacheKeys, 'chunk-index', this.#owner, encodeFrame(frame));
       const bytes = new Writer(sealed.length + LENGTH_BYTES).lp32(sealed).finish();
       for (let done = 0; done < bytes.length; )
         done += (await writeAt(file, bytes, done, bytes.length - done, this.#length + done)).bytesWritten;
@@ -118,14 +118,14 @@ export class IndexLog {
   }
 }
 
-function readFrames(bytes: Uint8Array, cacheKey: Uint8Array, owner: Uint8Array, frames: IndexFrame[]): number {
+function readFrames(bytes: Uint8Array, cacheKeys: CacheKeys, owner: Uint8Array, frames: IndexFrame[]): number {
   let valid = HEADER.length;
   try {
     const reader = new Reader(bytes, 'chunk index');
     reader.bytes(HEADER.length, 'header');
     while (reader.remaining > 0) {
       const sealed = reader.lp32('frame', MAX_FRAME_BYTES);
-      frames.push(decodeFrame(openLocal(cacheKey, 'chunk-index', owner, sealed)));
+      frames.push(decodeFrame(openLocal(cacheKeys, 'chunk-index', owner, sealed)));
       valid = reader.offset;
     }
   } catch {

@@ -1,5 +1,6 @@
 import type { MandateRef, PackId, PackRef } from '@cresus-safe/protocol';
 import type { PackChunks } from '../compute/jobs.ts';
+import type { CacheKeys } from '../local/sealed.ts';
 import { ChunkIndex, type IndexWarning } from './chunk-index.ts';
 
 /**
@@ -13,8 +14,8 @@ export class PackLearner {
     this.#index = index;
   }
 
-  static open(dir: string, cacheKey: Uint8Array, ref: MandateRef, warn: (warning: IndexWarning) => void): PackLearner {
-    return new PackLearner(ChunkIndex.load(dir, cacheKey, ref, warn));
+  static open(dir: string, cacheKeys: CacheKeys, ref: MandateRef, warn: (warning: IndexWarning) => void): PackLearner {
+    return new PackLearner(ChunkIndex.load(dir, cacheKeys, ref, warn));
   }
 
   knows(packRef: PackRef): boolean {

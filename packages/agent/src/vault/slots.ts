@@ -60,9 +60,39 @@ function headerOf(vault: Vault): NonNullable<Vault['history']['state']['header']
   return header;
 }
 
+/** The most earlier roots that a header can carry (SPEC 5). */
+const MOST_ROTATIONS = 16;
+
+/**
+ * Gives the vault a new root and generation, and a secret key: what is sent from then on opens with none of the earlier
+ * roots, and nothing that they sign is appended any more. What was sent before stays as it is and opens as before. The
+ * kit slot goes: only its paper holds what would seal it again.
+ * Killed at any point, the vault is in the old generation with the old secret key, or in the new one with the new.
+ * @throws AgentError `usage` after 16 rotations, `wrong-secret` when another device was faster
+ */
+export async function rotateKeys(vault: Vault, secret: Uint8Array, kdf?: KdfParams): Promise<void> {
+  refuseMoreRotations(vault);
+  const share = vault.random(32);
+  const next = vault.keys.rotate(vault.random);
+  const { headerSeq } = headerOf(vault);
+  const from = { secret, share, headerSeq: headerSeq + 1, random: vault.random, ...(kdf === undefined ? {} : { kdf }) };
+  const header = await createHeader(next, from);
+  await vault.turnTo(next, () => sendHeader(vault, 'generation', header, share));
+}
+
+/** Asked before anybody types a key for nothing. @throws AgentError `usage` */
+export function refuseMoreRotations(vault: Vault): void {
+  if (vault.keys.generation < MOST_ROTATIONS) return;
+  throw new AgentError('usage', `the keys were renewed ${MOST_ROTATIONS} times`, {
+    key: 'error.rotations-exhausted',
+    hint: 'hint.none',
+    params: { count: MOST_ROTATIONS },
+  });
+}
+
 async function sendHeader(
   vault: Vault,
-  kind: 'vault-create' | 'slot-change',
+  kind: 'vault-create' | 'slot-change' | 'generation',
   attachment: Uint8Array,
   share: Uint8Array,
 ): Promise<void> {

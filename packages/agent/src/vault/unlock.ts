@@ -88,10 +88,21 @@ function checkedHeader(shown: Pick<RemoteVault, 'vaultId' | 'header'>, pin: Pin 
 
 async function open(header: Header, share: Uint8Array, opener: Opener, pin: Pin | undefined): Promise<VaultKeys> {
   if ('kit' in opener) return openWithKit(header, opener.kit);
-  if ('root' in opener) return VaultKeys.fromRoot(header, opener.root);
+  if ('root' in opener) return fromRemembered(header, opener.root);
   // judged before the signature, so that a lowered cost is called what it is (MS-09)
   checkKdf(header.secretSlot.kdf, pin?.kdf);
   return openWithSecret(header, opener.secret, share, pin === undefined ? {} : { kdfFloor: pin.kdf });
+}
+
+/** A new generation is adopted only by opening its slot (SPEC 4): a root remembered before is told apart, and no more. */
+function fromRemembered(header: Header, root: Uint8Array): VaultKeys {
+  if (VaultKeys.wasRotated(header, root))
+    throw new AgentError('wrong-secret', 'another device rotated the keys', {
+      key: 'error.rotated',
+      hint: 'hint.rotated',
+      details: { generation: header.generation },
+    });
+  return VaultKeys.fromRoot(header, root);
 }
 
 /** Shows the server that this device holds the vault key; without it a new device may append nothing (SPEC 16). */

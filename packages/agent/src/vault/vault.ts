@@ -4,6 +4,7 @@ import {
   type DeviceId,
   type Entry,
   encodeLostHistory,
+  equal,
   type MandateId,
   type MandateKeys,
   type MandateRef,
@@ -23,6 +24,7 @@ import { ensureFolder } from '../local/files.ts';
 import { checkAnchor, freezeWarning } from './anchor.ts';
 import { type Appended, type AppendParts, append } from './append.ts';
 import { dropPacks } from './chunk-index.ts';
+import { type Fate, LOCK_DAYS } from './fates.ts';
 import { History } from './history.ts';
 import type { SnapshotState, Step, Warning } from './history-state.ts';
 import { HistoryBroken, syncHistory } from './history-sync.ts';
@@ -37,6 +39,7 @@ import type { SnapshotInfo, VaultOptions } from './vault-options.ts';
 import { SnapshotWriter } from './writer.ts';
 
 export type { Appended, AppendParts } from './append.ts';
+export type { Fate } from './fates.ts';
 export type { SnapshotState, Step, Warning } from './history-state.ts';
 export { isDamage, PackReader } from './reader.ts';
 export type { SnapshotInfo, VaultOptions } from './vault-options.ts';
@@ -70,7 +73,6 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
 
 /** The subscriber's vault: verified history, snapshots, and the one way to append. */
 export class Vault {
-  readonly keys: VaultKeys;
   readonly remote: Remote;
   readonly dir: string;
   readonly deviceId: DeviceId;
@@ -81,14 +83,19 @@ export class Vault {
   /** Why writing is refused: the server shows another history than the one held. */
   broken: AgentError | undefined;
   readonly requests: OwnRequests;
+  /** How long the server promised to keep what was forgotten, days. */
+  readonly lockDays: number;
   readonly #server: VaultOptions['server'];
   /** Of mode 'look': the pin as it was before anything was asked, since another run may change it meanwhile. */
   readonly #looking: { readonly pin: Pin | undefined } | undefined;
   readonly #mandates = new Map<MandateId, MandateKeys>();
+  #keys: VaultKeys;
+  /** The keys of a rotation under way: they count once the history shows their header. */
+  #next: VaultKeys | undefined;
   #trust: Trust;
 
   constructor(options: VaultOptions, trust: Trust, history: History) {
-    this.keys = options.keys;
+    this.#keys = options.keys;
     this.remote = options.remote;
     this.dir = options.dir;
     this.deviceId = options.deviceId;
@@ -97,9 +104,14 @@ export class Vault {
     this.warn = options.warn;
     this.random = options.random ?? systemRandom;
     this.requests = new OwnRequests(options.dir);
+    this.lockDays = options.lockDays ?? LOCK_DAYS;
     this.#server = options.server;
     this.#looking = options.mode === 'look' ? readPin(options.dir) : undefined;
     this.#trust = trust;
+  }
+
+  get keys(): VaultKeys {
+    return this.#keys;
   }
 
   get trust(): Trust {
@@ -170,6 +182,26 @@ export class Vault {
     return this.history.snapshots(ref).flatMap((state) => this.#info(state) ?? []);
   }
 
+  /** Every snapshot that the history tells of, oldest first: also those forgotten, and those that are let go. */
+  everySnapshot(ref?: MandateRef): SnapshotInfo[] {
+    const all = [...this.history.state.snapshots.values()].filter(
+      ({ mandateRef }) => ref === undefined || mandateRef === ref,
+    );
+    return all.flatMap((state) => this.#info(state) ?? []);
+  }
+
+  /** What became of a snapshot by now. */
+  fate({ id, mandateRef }: Pick<SnapshotInfo, 'id' | 'mandateRef'>): Fate {
+    const fate = this.history.fates(mandateRef, this.now(), this.lockDays).get(id);
+    if (fate === undefined) throw new AgentError('unexpected', `snapshot ${id} has no fate`);
+    return fate;
+  }
+
+  /** Whether the server may have let a snapshot go by now: forgotten and past the lock, or by the plan (SPEC 13). */
+  mayBeGone(id: SnapshotId): boolean {
+    return this.history.mayBeGone(id, this.now(), this.lockDays);
+  }
+
   /** One snapshot, also a forgotten one. @throws AgentError `not-found` */
   snapshot(id: SnapshotId): SnapshotInfo {
     const state = this.history.state.snapshots.get(id);
@@ -229,12 +261,12 @@ export class Vault {
   /** Teaches this computer's chunk index the packs that a restore opens whole. */
   learner(mandateId: MandateId): PackLearner {
     const { ref } = this.mandate(mandateId);
-    return PackLearner.open(this.mandateDir(ref), this.keys.cacheKey(), ref, this.warn);
+    return PackLearner.open(this.mandateDir(ref), this.keys.cacheKeys(), ref, this.warn);
   }
 
   /** Makes the next send store again what these packs held: the server lost or damaged them. */
   async giveUpPacks(ref: MandateRef, ids: readonly PackId[]): Promise<void> {
-    if (this.#looking === undefined) await dropPacks(this.mandateDir(ref), this.keys.cacheKey(), ref, ids);
+    if (this.#looking === undefined) await dropPacks(this.mandateDir(ref), this.keys.cacheKeys(), ref, ids);
     else this.warn({ code: 'repair-later' });
   }
 
@@ -278,6 +310,31 @@ export class Vault {
     return lost.length;
   }
 
+  /**
+   * Runs `act`, which appends the header of the generation that `next` begins; from then on the vault works with these
+   * keys, and the ones before are wiped.
+   */
+  async turnTo(next: VaultKeys, act: () => Promise<void>): Promise<void> {
+    this.#next = next;
+    try {
+      await act();
+      this.#turn();
+    } finally {
+      this.#next = undefined;
+    }
+  }
+
+  /** Takes the keys of a rotation into use when the history shows their header. */
+  #turn(): void {
+    const { header } = this.history.state;
+    if (this.#next === undefined || header === undefined || !equal(header.publicKey, this.#next.publicKey)) return;
+    const before = this.#keys;
+    this.#keys = this.#next;
+    this.#next = undefined;
+    this.#mandates.clear();
+    before.wipe();
+  }
+
   async #fetchRecord(id: SnapshotId): Promise<Uint8Array> {
     try {
       for (let tries = 1; ; tries += 1) {
@@ -294,7 +351,7 @@ export class Vault {
   /** What a "not found" means for a snapshot's record or pack: an omission, unless forgetting or the plan let it go. */
   missing(id: SnapshotId, error: unknown): unknown {
     if (!(error instanceof AgentError) || error.kind !== 'not-found') return error;
-    if (this.history.mayBeGone(id, this.now())) return error;
+    if (this.mayBeGone(id)) return error;
     const details = { snapshot: id, ...('code' in error.details ? { reason: error.details['code'] } : {}) };
     return new AgentError('omission', `the server no longer gives snapshot ${id}`, {
       params: { id },
@@ -330,8 +387,13 @@ export class Vault {
         key: 'error.history',
         params: { reason: 'empty' },
       });
+    this.#turn();
     if (generation > this.keys.generation)
-      throw new AgentError('wrong-secret', 'another device rotated the keys', { key: 'error.rotated' });
+      throw new AgentError('wrong-secret', 'another device rotated the keys', {
+        key: 'error.rotated',
+        hint: 'hint.rotated',
+        details: { generation },
+      });
     const { pin } = this;
     const older = pin !== undefined && header.headerSeq < pin.headerSeq;
     const other = pin !== undefined && header.headerSeq === pin.headerSeq && header.hash !== pin.headerHash;

@@ -280,7 +280,7 @@ export class SnapshotWriter {
   #loadIndex(): ChunkIndex {
     if (this.#index) return this.#index;
     const { dir, keys, mandate, warn } = this.#deps;
-    this.#index = ChunkIndex.load(dir, keys.cacheKey(), mandate.ref, warn);
+    this.#index = ChunkIndex.load(dir, keys.cacheKeys(), mandate.ref, warn);
     this.#index.addNames(this.#lastNames);
     return this.#index;
   }

@@ -142,7 +142,7 @@ describe('a vault over its life', () => {
       keys.root,
       keys.publicKey,
       keys.names(0),
-      keys.cacheKey(),
+      ...keys.cacheKeys(),
       ...[a, b].flatMap((mandate) => [mandate.chunkIdKey, mandate.packKey(0), mandate.recordKey(0)]),
     ].map(toHex);
     expect(new Set([...all, a.ref, b.ref]).size).toBe(12);

@@ -79,6 +79,18 @@ export class VaultKeys {
     return this.#rootOf(this.generation).slice();
   }
 
+  /** Whether a root is that of an earlier generation: one that somebody remembered before a rotation. */
+  isEarlier(root: Uint8Array): boolean {
+    return this.#roots.slice(0, -1).some((earlier) => equal(earlier, root));
+  }
+
+  /** Whether a header says that a root was its vault's before a rotation (which only its own slots can prove). */
+  static wasRotated(header: Header, root: Uint8Array): boolean {
+    if (root.length !== ROOT_BYTES) return false;
+    const publicKey = publicKeyOf(signSeed(root, header.vaultId));
+    return header.earlier.some((earlier) => equal(earlier.publicKey, publicKey));
+  }
+
   /** `Sign(vault key, name, message)` with the key of a generation, by default the current one. */
   sign(name: SignatureName, message: Uint8Array, generation: number = this.generation): Uint8Array {
     return sign(signSeed(this.#rootOf(generation), this.vaultId), name, message);
@@ -89,9 +101,9 @@ export class VaultKeys {
     return namesKey(this.#rootOf(generation), this.vaultId);
   }
 
-  /** Key of this computer's own files. */
-  cacheKey(): Uint8Array {
-    return cacheKey(this.#rootOf(this.generation), this.vaultId);
+  /** Keys of this computer's own files, the current generation's first: what was sealed before a rotation still opens. */
+  cacheKeys(): readonly Uint8Array[] {
+    return this.#roots.map((_, generation) => cacheKey(this.#rootOf(generation), this.vaultId)).toReversed();
   }
 
   /** The public name of a mandate, without the keys. */

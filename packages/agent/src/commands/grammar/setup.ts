@@ -42,13 +42,21 @@ function secret(argv: Argv, grammar: Grammar): Argv {
         texts('secret.change'),
         (s) =>
           closing(
-            s.option('new-secret-file', value(texts('secret.new-file'))),
+            s
+              .option('new-secret-file', value(texts('secret.new-file')))
+              .option('rotate', flag(texts('secret.rotate')))
+              .epilogue(texts('secret.rotate-help')),
             texts,
             'cresus-safe secret change',
             VAULT_CODES,
           ),
         async (args) =>
-          finish(await (await import('../secret-change.ts')).secretChange(context, args['new-secret-file'])),
+          finish(
+            await (await import('../secret-change.ts')).secretChange(context, {
+              newSecretFile: args['new-secret-file'],
+              rotate: args.rotate === true,
+            }),
+          ),
       )
       .command(
         'remember',

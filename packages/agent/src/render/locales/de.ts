@@ -166,6 +166,7 @@ export const de: Locale = {
     refused: 'Der Server lehnt die Anfrage ab ({{reason}}).',
     'restore-space': 'Es hat nicht genug Platz, um nach {{path}} wiederherzustellen. Es wurde nichts geändert.',
     rotated: 'Ein anderer Computer hat die Schlüssel des Tresors erneuert: tippen Sie den geheimen Schlüssel.',
+    'rotations-exhausted': 'Die Schlüssel dieses Tresors wurden schon {{count}}-mal erneuert, öfter geht es nicht.',
     'packs-lost': 'Der Server verliert Pakete, die er bestätigt hat. Die Sicherung wurde nicht gemacht.',
     'restore-damaged':
       'Daten im Tresor sind beschädigt: {{count}} Dateien können nicht wiederhergestellt werden, darunter {{first}}. Im Mandat wurde nichts geändert.',
@@ -292,6 +293,7 @@ export const de: Locale = {
     'read-only': 'Wählen Sie einen anderen Ort.',
     permission: 'Prüfen Sie die Rechte dieses Ordners, oder wählen Sie einen anderen.',
     'another-run': 'Warten Sie, bis sie endet, dann beginnen Sie noch einmal.',
+    rotated: 'War der Schlüssel auf diesem Computer gemerkt: cresus-safe secret remember.',
     'not-connected': 'Beginnen Sie mit: cresus-safe connect --server ADRESSE --code CODE',
     'already-connected': 'Um neu anzufangen, geben Sie mit --home einen anderen Ordner an.',
     'config-damaged': 'Verbinden Sie diesen Computer neu mit «cresus-safe connect»; im Tresor ist nichts verloren.',
@@ -347,6 +349,10 @@ export const de: Locale = {
     'points-not-swept':
       'Der Platz alter Punkte wird nicht frei: die Beschreibung des Punkts {{id}} ist unlesbar ({{reason}}).',
     'points-not-tidied': 'Zu alte Punkte konnten nicht entfernt werden: {{reason}}',
+    rotated: 'Ein anderer Computer hat die Schlüssel des Tresors erneuert. Tippen Sie diesmal den geheimen Schlüssel.',
+    'root-renewed':
+      'Der auf diesem Computer gemerkte Schlüssel ist durch den neuen ersetzt: der alte öffnet nichts mehr.',
+    'same-secret': 'Der neue geheime Schlüssel ist der alte: wer ihn kennt, öffnet auch den erneuerten Tresor.',
     'points-root-recovered': 'Der Schlüssel der automatischen Punkte fehlte; er wurde dank dem Tresor wiedergefunden.',
     clock: 'Die Uhr dieses Computers weicht um {{minutes}} Minuten von der des Servers ab.',
     'expires-soon_one': 'Das Abonnement läuft morgen ab ({{date}}).',
@@ -458,6 +464,20 @@ export const de: Locale = {
       'Ihr Tresor ist erstellt. Ohne den geheimen Schlüssel oder das Notfall-Kit kann ihn niemand öffnen: bewahren Sie beide gut auf.',
     'next-kit': 'Erstellen Sie nun Ihr Notfall-Kit: cresus-safe kit create kit.html',
     changed: 'Der geheime Schlüssel ist geändert. Der alte öffnet den Tresor nicht mehr.',
+    rotate:
+      'erneuert auch die Schlüssel des Tresors: wenn ein Computer mitsamt dem geheimen oder einem gemerkten Schlüssel gestohlen wurde',
+    'rotate-help':
+      'Mit --rotate öffnen die alten Schlüssel nichts mehr, was danach gesendet wird, und unterschreiben nichts mehr. Nichts wird noch einmal gesendet. Was schon kopiert wurde, holt das nicht zurück, und der gestohlene Computer wird nicht gesperrt: verlangen Sie auch das. Das Notfall-Kit ist neu zu machen.',
+    'rotate-explained':
+      'Die Schlüssel des Tresors werden erneuert. Tun Sie das, wenn ein Computer mitsamt dem geheimen Schlüssel oder einem gemerkten gestohlen wurde.',
+    rotated:
+      'Die Schlüssel des Tresors und der geheime Schlüssel sind erneuert. Was Sie nun senden, öffnen die alten nicht mehr.',
+    'rotated-not':
+      'Was vorher gesendet wurde, bleibt mit den alten Schlüsseln lesbar für den, der schon eine Kopie davon hat. Der gestohlene Computer behält seinen Zugang zum Server, bis Sie ihn sperren.',
+    'rotated-kit':
+      'Das gedruckte Notfall-Kit öffnet den Tresor nicht mehr: vernichten Sie es und drucken Sie ein neues: cresus-safe kit create neues-kit.html',
+    'rotated-no-kit': 'Dieser Tresor hat kein Notfall-Kit. Erstellen Sie eines: cresus-safe kit create kit.html',
+    'rotated-others': 'Ihre anderen Computer fragen einmal nach dem neuen geheimen Schlüssel.',
     remembered: 'Der Schlüssel ist im Schlüsselbund dieses Computers gemerkt.',
     'remembered-file': 'Der Schlüssel ist in einer Datei gemerkt, die nur Sie lesen können.',
     forgotten: 'Der Schlüssel ist auf diesem Computer nicht mehr gemerkt.',

@@ -164,6 +164,7 @@ export const en: Locale = {
     refused: 'The server refuses the request ({{reason}}).',
     'restore-space': 'There is not enough room to restore into {{path}}. Nothing was changed.',
     rotated: 'Another computer renewed the keys of the vault: type the secret key.',
+    'rotations-exhausted': 'The keys of this vault were renewed {{count}} times already, the most there can be.',
     'packs-lost': 'The server loses packs that it acknowledged. The snapshot was not made.',
     'restore-damaged':
       'Data in the vault is damaged: {{count}} files cannot be restored, among them {{first}}. Nothing was changed in the mandate.',
@@ -279,6 +280,7 @@ export const en: Locale = {
     'read-only': 'Choose another place.',
     permission: 'Check the permissions of this folder, or choose another.',
     'another-run': 'Wait until it ends, then start again.',
+    rotated: 'If the key was remembered on this computer: cresus-safe secret remember.',
     'not-connected': 'Begin with: cresus-safe connect --server ADDRESS --code CODE',
     'already-connected': 'To start afresh, give another folder with --home.',
     'config-damaged': 'Connect this computer again with "cresus-safe connect"; nothing is lost in the vault.',
@@ -330,6 +332,10 @@ export const en: Locale = {
       'The journal of the automatic points was lost: they are set aside in {{path}}, and new ones begin.',
     'points-not-swept': 'The room of old points is not freed: the record of point {{id}} cannot be read ({{reason}}).',
     'points-not-tidied': 'Points that are too old could not be removed: {{reason}}',
+    rotated: 'Another computer renewed the keys of the vault. Type the secret key this time.',
+    'root-renewed':
+      'The key remembered on this computer is replaced by the new one: the old one opens nothing any more.',
+    'same-secret': 'The new secret key is the old one: whoever knows it also opens the renewed vault.',
     'points-root-recovered': 'The key of the automatic points was missing; it was found again thanks to the vault.',
     clock: 'The clock of this computer is {{minutes}} minutes away from that of the server.',
     'expires-soon_one': 'The subscription expires tomorrow ({{date}}).',
@@ -430,6 +436,20 @@ export const en: Locale = {
     created: 'Your vault is created. Without the secret key or the recovery kit nobody can open it: keep them well.',
     'next-kit': 'Now create your recovery kit: cresus-safe kit create kit.html',
     changed: 'The secret key is changed. The old one no longer opens the vault.',
+    rotate:
+      'also renews the keys of the vault: when a computer was stolen together with the secret key or a remembered one',
+    'rotate-help':
+      'With --rotate, what is sent afterwards no longer opens with the old keys, and they sign nothing more. Nothing is sent again. It does not take back what was copied already, and does not revoke the stolen computer: ask for that too. The recovery kit must be made anew.',
+    'rotate-explained':
+      'The keys of the vault will be renewed. Do this when a computer was stolen together with the secret key, or with a key that it remembered.',
+    rotated:
+      'The keys of the vault and the secret key are renewed. What you send from now on no longer opens with the old ones.',
+    'rotated-not':
+      'What was sent before stays readable with the old keys for whoever has a copy of it already. The stolen computer keeps its access to the server until you revoke it.',
+    'rotated-kit':
+      'The printed recovery kit no longer opens the vault: destroy it and print a new one: cresus-safe kit create new-kit.html',
+    'rotated-no-kit': 'This vault has no recovery kit. Create one: cresus-safe kit create kit.html',
+    'rotated-others': 'Your other computers will ask once for the new secret key.',
     remembered: 'The key is remembered in the keyring of this computer.',
     'remembered-file': 'The key is remembered in a file that only you can read.',
     forgotten: 'The key is no longer remembered on this computer.',

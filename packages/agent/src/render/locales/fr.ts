@@ -163,6 +163,7 @@ export const fr = {
     refused: 'Le serveur refuse la demande ({{reason}}).',
     'restore-space': "Il n'y a pas assez de place pour restituer dans {{path}}. Rien n'a été modifié.",
     rotated: 'Un autre ordinateur a renouvelé les clés du coffre : tapez la clé secrète.',
+    'rotations-exhausted': 'Les clés de ce coffre ont déjà été renouvelées {{count}} fois, le maximum.',
     'packs-lost': "Le serveur perd des paquets qu'il a confirmés. La sauvegarde n'a pas été faite.",
     'restore-damaged':
       "Des données du coffre sont endommagées : {{count}} fichiers ne peuvent pas être restitués, dont {{first}}. Rien n'a été modifié dans le mandat.",
@@ -283,6 +284,7 @@ export const fr = {
     'read-only': 'Choisissez un autre emplacement.',
     permission: 'Vérifiez les droits de ce dossier, ou choisissez-en un autre.',
     'another-run': "Attendez qu'il se termine, puis recommencez.",
+    rotated: 'Si la clé était retenue sur cet ordinateur : cresus-safe secret remember.',
     'not-connected': 'Commencez par : cresus-safe connect --server ADRESSE --code CODE',
     'already-connected': 'Pour repartir à neuf, indiquez un autre dossier avec --home.',
     'config-damaged': "Reliez cet ordinateur à nouveau avec « cresus-safe connect » ; rien n'est perdu dans le coffre.",
@@ -334,6 +336,10 @@ export const fr = {
     'points-not-swept':
       "La place des anciens points n'est pas libérée : la description du point {{id}} est illisible ({{reason}}).",
     'points-not-tidied': "Les points trop anciens n'ont pas pu être retirés : {{reason}}",
+    rotated: 'Un autre ordinateur a renouvelé les clés du coffre. Tapez la clé secrète, cette fois-ci.',
+    'root-renewed': "La clé retenue sur cet ordinateur est remplacée par la nouvelle : l'ancienne n'ouvre plus rien.",
+    'same-secret':
+      "La nouvelle clé secrète est la même que l'ancienne : qui la connaît ouvre aussi le coffre renouvelé.",
     'points-root-recovered': 'La clé des points automatiques manquait ; elle a été retrouvée grâce au coffre.',
     clock: "L'horloge de cet ordinateur s'écarte de {{minutes}} minutes de celle du serveur.",
     'expires-soon_one': "L'abonnement arrive à échéance demain ({{date}}).",
@@ -440,6 +446,19 @@ export const fr = {
       "Votre coffre est créé. Sans la clé secrète ni le kit de secours, personne ne peut l'ouvrir : gardez-les bien.",
     'next-kit': 'Créez maintenant votre kit de secours : cresus-safe kit create kit.html',
     changed: "La clé secrète est changée. L'ancienne n'ouvre plus le coffre.",
+    rotate: 'renouvelle aussi les clés du coffre : si un ordinateur a été volé avec la clé secrète ou une clé retenue',
+    'rotate-help':
+      "Avec --rotate, ce qui sera envoyé ensuite ne s'ouvre plus avec les anciennes clés, et elles ne signent plus rien. Rien n'est renvoyé. Cela ne reprend pas ce qui a déjà été copié, et ne révoque pas l'ordinateur volé : demandez-le aussi. Le kit de secours est à refaire.",
+    'rotate-explained':
+      "Les clés du coffre vont être renouvelées. Faites-le quand un ordinateur a été volé avec la clé secrète, ou avec une clé qu'il retenait.",
+    rotated:
+      "Les clés du coffre et la clé secrète sont renouvelées. Ce que vous enverrez ne s'ouvre plus avec les anciennes.",
+    'rotated-not':
+      "Ce qui a été envoyé avant reste lisible avec les anciennes clés pour qui en a déjà une copie. L'ordinateur volé garde son accès au serveur jusqu'à ce que vous le révoquiez.",
+    'rotated-kit':
+      "Le kit de secours imprimé n'ouvre plus le coffre : détruisez-le et imprimez-en un nouveau : cresus-safe kit create nouveau-kit.html",
+    'rotated-no-kit': "Ce coffre n'a pas de kit de secours. Créez-en un : cresus-safe kit create kit.html",
+    'rotated-others': 'Vos autres ordinateurs demanderont une fois la nouvelle clé secrète.',
     remembered: 'La clé est retenue dans le trousseau de cet ordinateur.',
     'remembered-file': 'La clé est retenue dans un fichier que vous seul pouvez lire.',
     forgotten: "La clé n'est plus retenue sur cet ordinateur.",

@@ -166,6 +166,7 @@ export const it: Locale = {
     refused: 'Il server rifiuta la richiesta ({{reason}}).',
     'restore-space': "Non c'è abbastanza spazio per ripristinare in {{path}}. Nulla è stato modificato.",
     rotated: 'Un altro computer ha rinnovato le chiavi della cassaforte: digiti la chiave segreta.',
+    'rotations-exhausted': 'Le chiavi di questa cassaforte sono già state rinnovate {{count}} volte, il massimo.',
     'packs-lost': 'Il server perde pacchetti che ha confermato. Il salvataggio non è stato fatto.',
     'restore-damaged':
       'Alcuni dati della cassaforte sono danneggiati: {{count}} file non possono essere ripristinati, tra cui {{first}}. Nulla è stato modificato nel mandato.',
@@ -287,6 +288,7 @@ export const it: Locale = {
     'read-only': "Scelga un'altra posizione.",
     permission: "Controlli i diritti di questa cartella, o ne scelga un'altra.",
     'another-run': 'Aspetti che finisca, poi ricominci.',
+    rotated: 'Se la chiave era memorizzata su questo computer: cresus-safe secret remember.',
     'not-connected': 'Cominci con: cresus-safe connect --server INDIRIZZO --code CODICE',
     'already-connected': "Per ripartire da zero, indichi un'altra cartella con --home.",
     'config-damaged': 'Colleghi di nuovo questo computer con «cresus-safe connect»; nulla è perso nella cassaforte.',
@@ -338,6 +340,9 @@ export const it: Locale = {
     'points-not-swept':
       'Lo spazio dei vecchi punti non viene liberato: la descrizione del punto {{id}} è illeggibile ({{reason}}).',
     'points-not-tidied': 'I punti troppo vecchi non hanno potuto essere tolti: {{reason}}',
+    rotated: 'Un altro computer ha rinnovato le chiavi della cassaforte. Questa volta digiti la chiave segreta.',
+    'root-renewed': 'La chiave memorizzata su questo computer è sostituita dalla nuova: la vecchia non apre più nulla.',
+    'same-secret': 'La nuova chiave segreta è uguale alla vecchia: chi la conosce apre anche la cassaforte rinnovata.',
     'points-root-recovered': 'La chiave dei punti automatici mancava; è stata ritrovata grazie alla cassaforte.',
     clock: "L'orologio di questo computer si scosta di {{minutes}} minuti da quello del server.",
     'expires-soon_one': "L'abbonamento scade domani ({{date}}).",
@@ -447,6 +452,20 @@ export const it: Locale = {
       'La Sua cassaforte è creata. Senza la chiave segreta o il kit di soccorso nessuno può aprirla: li conservi bene.',
     'next-kit': 'Crei ora il Suo kit di soccorso: cresus-safe kit create kit.html',
     changed: 'La chiave segreta è cambiata. La vecchia non apre più la cassaforte.',
+    rotate:
+      'rinnova anche le chiavi della cassaforte: se un computer è stato rubato con la chiave segreta o con una chiave memorizzata',
+    'rotate-help':
+      'Con --rotate, quanto sarà inviato in seguito non si apre più con le vecchie chiavi, che non firmano più nulla. Nulla viene inviato di nuovo. Non riprende ciò che è già stato copiato e non revoca il computer rubato: chieda anche questo. Il kit di soccorso va rifatto.',
+    'rotate-explained':
+      'Le chiavi della cassaforte saranno rinnovate. Lo faccia quando un computer è stato rubato con la chiave segreta o con una chiave memorizzata.',
+    rotated:
+      'Le chiavi della cassaforte e la chiave segreta sono rinnovate. Quanto invierà non si apre più con le vecchie.',
+    'rotated-not':
+      "Ciò che è stato inviato prima resta leggibile con le vecchie chiavi per chi ne ha già una copia. Il computer rubato conserva l'accesso al server finché non lo revoca.",
+    'rotated-kit':
+      'Il kit di soccorso stampato non apre più la cassaforte: lo distrugga e ne stampi uno nuovo: cresus-safe kit create nuovo-kit.html',
+    'rotated-no-kit': 'Questa cassaforte non ha un kit di soccorso. Ne crei uno: cresus-safe kit create kit.html',
+    'rotated-others': 'Gli altri Suoi computer chiederanno una volta la nuova chiave segreta.',
     remembered: 'La chiave è memorizzata nel portachiavi di questo computer.',
     'remembered-file': 'La chiave è memorizzata in un file che solo Lei può leggere.',
     forgotten: 'La chiave non è più memorizzata su questo computer.',
