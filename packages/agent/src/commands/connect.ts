@@ -42,6 +42,7 @@ export async function connect(context: Context, args: ConnectArgs): Promise<Outc
 /** A second `connect` is for a device that was revoked; a working one keeps its place, and its code is not spent. */
 async function refuseWhenConnected(context: Context): Promise<void> {
   const config = findConfig(context.home);
+  if (config?.store !== undefined) throw (await import('../vault/store-remote.ts')).readsOnly(config.store);
   const token = readToken(context.home);
   if (!config || !token) return;
   const { HttpRemote } = await import('../vault/http-remote.ts');

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { sweepTemporary } from '../local/files.ts';
 import { prepareHome } from '../local/home.ts';
-import { type Lock, takeLock } from '../local/lock.ts';
+import { type Lock, lookAtLock, takeLock } from '../local/lock.ts';
 import { visible } from '../render/text.ts';
 import type { Context } from './context.ts';
 
@@ -28,6 +28,45 @@ export async function lockHome(context: Context): Promise<Lock> {
     lock.release();
     throw error;
   }
+}
+
+/** How long a point that `watch` makes is waited for, ms. */
+const WATCH_WAIT_MS = 30_000;
+
+/**
+ * The lock, waited for a little while `watch` makes a point, which it does by itself when somebody may be about to send:
+ * nobody should have to type a command again for that. Any other run is told at once, as `lockHome` does.
+ * @throws AgentError `another-run`, `interrupted`
+ */
+export async function lockAfterWatch(context: Context): Promise<Lock> {
+  const { patiently } = await import('../schedule/wait.ts');
+  let told = false;
+  const attempt = async (): Promise<Lock | AgentError> => {
+    try {
+      return await lockHome(context);
+    } catch (error) {
+      if (!(error instanceof AgentError) || error.kind !== 'another-run' || isOfWatch(context, error)) throw error;
+      return error;
+    }
+  };
+  const got = await patiently(attempt, context.signal, {
+    kinds: new Set(['another-run']),
+    totalMs: WATCH_WAIT_MS,
+    firstMs: 250,
+    longestMs: 1000,
+    waits: () => {
+      if (!told) context.output.say(context.texts('watch.waited-for'));
+      told = true;
+    },
+  });
+  if (got instanceof AgentError) throw got;
+  return got;
+}
+
+/** Whether the run that holds the home is the watch of this home. */
+function isOfWatch({ home }: Context, { details }: AgentError): boolean {
+  const watch = lookAtLock(join(home.dir, 'watch.lock'));
+  return watch?.alive === true && watch.pid === details['pid'];
 }
 
 /**

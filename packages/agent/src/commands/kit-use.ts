@@ -1,28 +1,13 @@
-import { resolve } from 'node:path';
-import { decodeKit, normaliseSecret } from '@cresus-safe/protocol';
-import { AgentError } from '../errors.ts';
-import { readIfThere } from '../local/files.ts';
-import { readKitPage } from '../render/kit-page.ts';
+import { normaliseSecret } from '@cresus-safe/protocol';
 import type { Outcome } from '../render/output.ts';
 import type { Vault } from '../vault/vault.ts';
 import { withAnchor } from './anchoring.ts';
 import type { Context } from './context.ts';
 import { lockHome } from './home-lock.ts';
+import { decodedKit, givenKit, type Kit, type KitUseArgs } from './kit-source.ts';
 import { openSafe } from './open.ts';
 import { askNewSecret, unattendedSecret } from './secret-source.ts';
 import { showStrength } from './secret-strength.ts';
-
-export interface KitUseArgs {
-  readonly kitFile: string | undefined;
-  readonly anchor: string | undefined;
-  readonly withoutAnchor: boolean;
-}
-
-interface Kit {
-  readonly code: string;
-  /** The head code that was printed with it: an anchor that comes from the same trusted paper. */
-  readonly headCode: string | undefined;
-}
 
 /**
  * Opens the vault with the recovery kit and gives it a new secret key.
@@ -30,9 +15,10 @@ interface Kit {
  */
 export async function kitUse(context: Context, args: KitUseArgs): Promise<Outcome> {
   const { texts } = context;
+  if (args.store !== undefined) return (await import('./kit-use-store.ts')).kitUseStore(context, args.store, args);
   using _lock = await lockHome(context);
   const kit = await givenKit(context, args.kitFile);
-  const safe = await openSafe(context, 'write', { kit: decoded(kit.code) });
+  const safe = await openSafe(context, 'write', { kit: decodedKit(kit.code) });
   try {
     const { vault } = safe;
     await anchored(context, vault, args, kit);
@@ -52,34 +38,4 @@ async function anchored(context: Context, vault: Vault, args: KitUseArgs, kit: K
   if (code !== undefined) vault.anchor({ code });
   else if (args.withoutAnchor) vault.anchor({ consent: true });
   else await withAnchor(context, vault);
-}
-
-/** The kit from a file (its code, or the page itself), from `CRESUS_SAFE_KIT`, or typed. */
-async function givenKit({ prompt, texts, env }: Context, file: string | undefined): Promise<Kit> {
-  if (file !== undefined) return kitInFile(file);
-  const code = env['CRESUS_SAFE_KIT'];
-  if (code) return { code, headCode: undefined };
-  if (!prompt.interactive)
-    throw new AgentError('usage', 'the kit is needed and there is no terminal', {
-      key: 'error.no-kit',
-      hint: 'hint.no-kit',
-    });
-  return { code: await prompt.line(texts('kit.ask')), headCode: undefined };
-}
-
-function kitInFile(file: string): Kit {
-  const path = resolve(file);
-  const bytes = readIfThere(path);
-  if (bytes === undefined)
-    throw new AgentError('path-missing', `${path} is not there`, { key: 'error.file-missing', params: { path } });
-  const text = bytes.toString('utf8');
-  return readKitPage(text) ?? { code: text.trim(), headCode: undefined };
-}
-
-function decoded(code: string): Uint8Array {
-  try {
-    return decodeKit(code);
-  } catch (cause) {
-    throw new AgentError('usage', 'not the code of a kit', { key: 'error.kit-format', hint: 'hint.none', cause });
-  }
 }

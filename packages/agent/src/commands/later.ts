@@ -6,7 +6,6 @@ const COMMANDS: ReadonlySet<string> = new Set(['forget', 'unforget', 'plan', 'au
 /** Flags of the published contract that this version does not have yet, by command. */
 const FLAGS: Readonly<Record<string, readonly string[]>> = {
   connect: ['number'],
-  kit: ['store'],
   send: ['year-closed'],
 };
 

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { AgentError } from '../errors.ts';
-import { loadConfig, saveConfig } from '../local/config.ts';
+import { keepMandatesRoot } from '../local/config.ts';
 import { ensureFolder } from '../local/files.ts';
 import { type KnownMandate, loadState, type State } from '../local/state.ts';
 import { getMandate, loadMandates, type Mandate, overlaps, saveMandates } from '../mandate/mandates.ts';
@@ -97,15 +97,14 @@ export async function mandateRemove(context: Context, name: string): Promise<Out
   };
 }
 
-/** Chooses the folder in which restored mandates are created. @throws AgentError `usage`, the disk kinds */
+/** Chooses the folder in which restored mandates are created; needs no connection. @throws AgentError `usage`, the disk kinds */
 export async function mandateRoot(context: Context, dir: string): Promise<Outcome> {
   const { home, texts } = context;
   const path = resolve(dir);
   if (overlaps(home.dir, path))
     throw new AgentError('usage', 'the mandates folder overlaps the home folder', { key: 'error.root-in-home' });
-  const config = loadConfig(home);
   using _lock = await lockHome(context);
   ensureFolder(path);
-  saveConfig(home, { ...config, mandatesRoot: path });
+  keepMandatesRoot(home, path);
   return { json: { mandatesRoot: path }, lines: [texts('mandate.root-set', { path: visible(path) })] };
 }

@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs';
 import { normaliseSecret, type VaultKeys } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
-import { type Config, loadConfig, readToken, saveConfig } from '../local/config.ts';
+import { type Config, findConfig, loadConfig, readToken, saveConfig } from '../local/config.ts';
 import { prepareHome } from '../local/home.ts';
 import { recallRoot, rememberRoot } from '../local/keyring.ts';
 import { changeState, type KnownMandate } from '../local/state.ts';
 import type { Warning } from '../vault/history-state.ts';
 import type { HttpRemote } from '../vault/http-remote.ts';
+import type { Remote } from '../vault/remote.ts';
 import type { Opener } from '../vault/unlock.ts';
 import type { Vault, VaultOptions } from '../vault/vault.ts';
 import type { Context } from './context.ts';
@@ -24,12 +25,13 @@ export interface Safe extends Connection {
   close(): void;
 }
 
-type Mode = NonNullable<VaultOptions['mode']>;
+export type Mode = NonNullable<VaultOptions['mode']>;
 
 /** @throws AgentError `usage` when this computer is not connected */
 export async function connectRemote(context: Context): Promise<Connection> {
   const { home, version, uploadLimit } = context;
   const config = loadConfig(home);
+  if (config.store !== undefined) throw (await import('../vault/store-remote.ts')).readsOnly(config.store);
   const token = readToken(home);
   if (token === undefined)
     throw new AgentError('usage', 'this computer has no token', {
@@ -55,6 +57,8 @@ export function warner({ texts, output }: Context): (warning: Warning) => void {
  * @throws AgentError as `unlock` and `openVault`
  */
 export async function openSafe(context: Context, mode: Mode, opener?: Opener): Promise<Safe> {
+  const config = findConfig(context.home);
+  if (config?.store !== undefined) return openCopy(context, config, mode, opener);
   const connection = await connectRemote(context);
   try {
     const keys = await unlockKeys(context, connection, opener, mode !== 'look');
@@ -115,6 +119,34 @@ function hasGivenSecret({ secretFile, env }: Context): boolean {
   return secretFile !== undefined || (env['CRESUS_SAFE_SECRET'] ?? '') !== '';
 }
 
+/**
+ * Opens the vault in a copy of the bucket, which takes the server's place (`kit use --store`); for reading. Receipts are
+ * not checked against the server's keys, which only a server tells; chain and signatures of the vault are.
+ * @throws AgentError `usage` for what would write
+ */
+export async function openCopy(context: Context, config: Config, mode: Mode, opener?: Opener): Promise<Safe> {
+  const [{ readsOnly }, { unlockStore }] = await Promise.all([
+    import('../vault/store-remote.ts'),
+    import('./open-store.ts'),
+  ]);
+  const refusal = readsOnly(config.store ?? '');
+  if (mode === 'write') throw refusal;
+  const { remote, keys } = await unlockStore(context, config, {
+    warn: warner(context),
+    keeps: mode !== 'look',
+    opener,
+  });
+  const vault = await openOn(context, config, remote, keys, mode);
+  return {
+    config,
+    vault,
+    close: () => keys.wipe(),
+    get remote(): HttpRemote {
+      throw refusal;
+    },
+  };
+}
+
 /** Syncs and opens the vault with keys that are there already. */
 export async function openWithKeys(
   context: Context,
@@ -122,29 +154,32 @@ export async function openWithKeys(
   keys: VaultKeys,
   mode: Mode,
 ): Promise<Safe> {
-  const { home, now } = context;
   const { config, remote } = connection;
-  const { openVault } = await import('../vault/vault.ts');
-  const vault = await openVault({
-    dir: home.vault,
-    remote,
-    keys,
-    deviceId: config.deviceId,
-    server: { serverId: config.server.serverId, receiptKeys: config.server.receiptKeys },
-    now,
-    warn: warner(context),
-    mode,
-  });
-  if (mode !== 'look') {
-    rememberKnown(context, vault);
-    await tiePoints(context, keys);
-  }
+  const vault = await openOn(context, config, remote, keys, mode);
   const close = (): void => {
     remote.close();
     // a rotation put others in their place
     vault.keys.wipe();
   };
   return { ...connection, vault, close };
+}
+
+async function openOn(
+  context: Context,
+  { deviceId, server: { serverId, receiptKeys }, store }: Config,
+  remote: Remote,
+  keys: VaultKeys,
+  mode: Mode,
+): Promise<Vault> {
+  const { home, now } = context;
+  const { openVault } = await import('../vault/vault.ts');
+  const server = { serverId, receiptKeys, ...(store === undefined ? {} : { unchecked: true }) };
+  const vault = await openVault({ dir: home.vault, remote, keys, deviceId, server, now, warn: warner(context), mode });
+  if (mode !== 'look') {
+    rememberKnown(context, vault);
+    await tiePoints(context, keys);
+  }
+  return vault;
 }
 
 /** Only here are both roots at hand: the one of the points is kept under the Safe's, or found again by it. */

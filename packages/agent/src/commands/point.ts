@@ -9,7 +9,7 @@ import { counted, durationText, momentText, sizeText, visible } from '../render/
 import { standingOf } from './backup-standing.ts';
 import { checkComment } from './comment.ts';
 import type { Context } from './context.ts';
-import { lockHome } from './home-lock.ts';
+import { lockAfterWatch } from './home-lock.ts';
 import { warner } from './open.ts';
 import { openPointsHere } from './open-points.ts';
 import { pointJson } from './points.ts';
@@ -28,7 +28,7 @@ export interface PointArgs {
  */
 export async function point(context: Context, args: PointArgs): Promise<Outcome> {
   checkComment(args.comment);
-  using _lock = await lockHome(context);
+  using _lock = await lockAfterWatch(context);
   const mandate = getMandate(loadMandates(context.home), args.name);
   await requireClosed(mandate, warner(context));
   const points = await openPointsHere(context);

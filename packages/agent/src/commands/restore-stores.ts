@@ -16,7 +16,8 @@ export class RestoreStores {
 
   get isConnected(): boolean {
     const { home } = this.#context;
-    return findConfig(home) !== undefined && readToken(home) !== undefined;
+    const config = findConfig(home);
+    return config !== undefined && (config.store !== undefined || readToken(home) !== undefined);
   }
 
   /** For reading. @throws AgentError as `openSafe` */

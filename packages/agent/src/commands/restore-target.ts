@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { lstatSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { AgentError } from '../errors.ts';
-import { findConfig } from '../local/config.ts';
+import { chosenMandatesRoot } from '../local/config.ts';
 import { onDisk } from '../local/files.ts';
 import {
   checkName,
@@ -73,7 +73,7 @@ export function replacing(mandate: Mandate, acceptance: 'current' | 'existing'):
  */
 function asNew(context: Context, backup: Backup, mandates: readonly Mandate[], name: string): Target {
   const source = mandates.find(({ mandateId }) => mandateId === backup.mandateId);
-  const folder = source ? dirname(source.path) : mandatesRoot(findConfig(context.home)?.mandatesRoot);
+  const folder = source ? dirname(source.path) : mandatesRoot(chosenMandatesRoot(context.home));
   const path = join(folder, name);
   refuseNesting(context, mandates, path);
   const continues = !source && nameKey(name) === nameKey(backup.mandateName);

@@ -10,7 +10,7 @@ import { withAnchor } from './anchoring.ts';
 import { standingOf } from './backup-standing.ts';
 import { checkComment } from './comment.ts';
 import type { Context } from './context.ts';
-import { lockHome } from './home-lock.ts';
+import { lockAfterWatch } from './home-lock.ts';
 import { openSafe, rememberKnown, type Safe, warner } from './open.ts';
 import { sentJson, sentLines } from './send-report.ts';
 import { warnOfTwins } from './twins.ts';
@@ -48,7 +48,7 @@ export async function send(context: Context, args: SendArgs): Promise<Outcome> {
   const { texts } = context;
   checkComment(args.comment);
   const limit = await givenLimit(args.limit);
-  using _lock = await lockHome(context);
+  using _lock = await lockAfterWatch(context);
   const mandates = chosen(context, args);
   if (mandates.length === 0) return { json: { snapshots: [], failures: [] }, lines: [texts('send.nothing')] };
   return sentOutcome(context, await sendMandates({ ...context, uploadLimit: limit }, mandates, args.comment));

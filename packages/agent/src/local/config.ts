@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { asDeviceId, asKeyId, asServerId, type DeviceId, type ReceiptKey, type ServerId } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
 import { readIfThere, readJson, removeDurable, writeDurable, writeJson } from './files.ts';
@@ -16,8 +17,11 @@ export interface Config {
   readonly deviceId: DeviceId;
   readonly deviceName: string;
   readonly lang?: string | undefined;
+  /** Where versions before `mandates-root.json` kept it. */
   readonly mandatesRoot?: string | undefined;
   readonly vaultId?: string | undefined;
+  /** Folder of the vault in a copy of the bucket, where that takes the server's place (`kit use --store`): only read. */
+  readonly store?: string | undefined;
 }
 
 /**
@@ -48,6 +52,19 @@ export function findConfig(home: Home): Config | undefined {
 /** Writes the configuration durably. */
 export function saveConfig(home: Home, config: Config): void {
   writeJson(home.config, config);
+}
+
+const mandatesRootFile = (home: Home): string => join(home.dir, 'mandates-root.json');
+
+/** The folder that `mandate root` chose; it needs no connection, so it is not of the configuration that `connect` writes. */
+export function chosenMandatesRoot(home: Home): string | undefined {
+  const read = readJson(mandatesRootFile(home), (value) => shape(value).text('path'));
+  return read.found ? read.value : findConfig(home)?.mandatesRoot;
+}
+
+/** Keeps the folder in which restored mandates are created (an absolute path). */
+export function keepMandatesRoot(home: Home, path: string): void {
+  writeJson(mandatesRootFile(home), { version: 1, path });
 }
 
 /** The device token that `connect` received, or undefined. */
@@ -82,6 +99,7 @@ function checkConfig(value: unknown): Config {
     lang: fields.optionalText('lang'),
     mandatesRoot: fields.optionalText('mandatesRoot'),
     vaultId: fields.optionalText('vaultId'),
+    store: fields.optionalText('store'),
   };
 }
 

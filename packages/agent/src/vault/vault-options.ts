@@ -18,7 +18,12 @@ export interface VaultOptions {
   readonly keys: VaultKeys;
   readonly deviceId: DeviceId;
   /** What `connect` pinned. */
-  readonly server: { readonly serverId: ServerId; readonly receiptKeys: readonly ReceiptKey[] };
+  readonly server: {
+    readonly serverId: ServerId;
+    readonly receiptKeys: readonly ReceiptKey[];
+    /** A copy of the bucket: nobody tells the receipt keys. */
+    readonly unchecked?: boolean;
+  };
   /** ms since 1970 */
   readonly now: () => number;
   readonly warn: (warning: Warning) => void;
@@ -28,6 +33,8 @@ export interface VaultOptions {
    * run that holds the lock of the home; nothing is written on this computer, nothing can be appended. Default 'write'.
    */
   readonly mode?: 'look' | 'read' | 'write';
+  /** How long the server promised to keep what was forgotten, days; SPEC 13's without a promise. */
+  readonly lockDays?: number | undefined;
 }
 
 /** A snapshot as lists show it. Times are ms since 1970; `createdAt` is the device's clock, `receivedAt` the server's. */

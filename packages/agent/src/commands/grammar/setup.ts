@@ -106,6 +106,7 @@ function kit(argv: Argv, { texts, context, finish }: Grammar): Argv {
           closing(
             s
               .option('kit-file', value(texts('kit.kit-file')))
+              .option('store', value(texts('kit.store')))
               .option('anchor', value(texts('kit.anchor')))
               .option('without-anchor', flag(texts('anchor.without-anchor')))
               .conflicts('anchor', 'without-anchor'),
@@ -117,6 +118,7 @@ function kit(argv: Argv, { texts, context, finish }: Grammar): Argv {
           finish(
             await (await import('../kit-use.ts')).kitUse(context, {
               kitFile: args['kit-file'],
+              store: args.store,
               anchor: args.anchor,
               withoutAnchor: args['without-anchor'] === true,
             }),

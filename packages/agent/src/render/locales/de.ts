@@ -166,6 +166,14 @@ export const de: Locale = {
     refused: 'Der Server lehnt die Anfrage ab ({{reason}}).',
     'restore-space': 'Es hat nicht genug Platz, um nach {{path}} wiederherzustellen. Es wurde nichts geändert.',
     rotated: 'Ein anderer Computer hat die Schlüssel des Tresors erneuert: tippen Sie den geheimen Schlüssel.',
+    'store-none': 'In dieser Kopie ist kein Tresor: {{path}}',
+    'store-pack': 'Ein Paket der Kopie fehlt oder ist beschädigt: {{path}} ({{reason}})',
+    'store-read-only':
+      'Dieser Computer liest nur eine Kopie des Speichers ({{path}}): er kann nichts senden und nichts ändern.',
+    'store-address': 'Geben Sie einen Ordner an: --store file:ORDNER',
+    'store-wrong-kit': 'Dieses Notfall-Kit öffnet keinen der {{vaults}} Tresore dieser Kopie.',
+    'store-connected':
+      'Dieser Computer ist mit einem Server verbunden; eine Kopie des Speichers wird in einem eigenen Ordner des Agenten geöffnet.',
     'rotations-exhausted': 'Die Schlüssel dieses Tresors wurden schon {{count}}-mal erneuert, öfter geht es nicht.',
     'packs-lost': 'Der Server verliert Pakete, die er bestätigt hat. Die Sicherung wurde nicht gemacht.',
     'restore-damaged':
@@ -293,6 +301,11 @@ export const de: Locale = {
     'read-only': 'Wählen Sie einen anderen Ort.',
     permission: 'Prüfen Sie die Rechte dieses Ordners, oder wählen Sie einen anderen.',
     'another-run': 'Warten Sie, bis sie endet, dann beginnen Sie noch einmal.',
+    'store-none': 'Geben Sie den Ordner an, der «v» enthält wie der Speicher, oder den des Tresors selbst.',
+    'store-read-only':
+      'Sie können wiederherstellen, auflisten und prüfen. Zum Sichern verbinden Sie diesen Computer mit einem anderen Ordner: --home ORDNER.',
+    'store-address': 'Kopieren Sie den Speicher zuerst in einen Ordner, zum Beispiel mit rclone sync.',
+    'store-connected': 'Fügen Sie --home und einen neuen Ordner hinzu.',
     rotated: 'War der Schlüssel auf diesem Computer gemerkt: cresus-safe secret remember.',
     'not-connected': 'Beginnen Sie mit: cresus-safe connect --server ADRESSE --code CODE',
     'already-connected': 'Um neu anzufangen, geben Sie mit --home einen anderen Ordner an.',
@@ -350,6 +363,9 @@ export const de: Locale = {
       'Der Platz alter Punkte wird nicht frei: die Beschreibung des Punkts {{id}} ist unlesbar ({{reason}}).',
     'points-not-tidied': 'Zu alte Punkte konnten nicht entfernt werden: {{reason}}',
     rotated: 'Ein anderer Computer hat die Schlüssel des Tresors erneuert. Tippen Sie diesmal den geheimen Schlüssel.',
+    'store-journal-cut':
+      'In der Kopie fehlt {{path}} oder ist beschädigt: die {{entries}} Einträge von da an lassen sich nicht lesen.',
+    'store-older': 'Die Kopie enthält nicht den Stand, der mit dem Kit gedruckt wurde: {{reason}}',
     'root-renewed':
       'Der auf diesem Computer gemerkte Schlüssel ist durch den neuen ersetzt: der alte öffnet nichts mehr.',
     'same-secret': 'Der neue geheime Schlüssel ist der alte: wer ihn kennt, öffnet auch den erneuerten Tresor.',
@@ -484,6 +500,13 @@ export const de: Locale = {
     'was-not-remembered': 'Auf diesem Computer war kein Schlüssel gemerkt.',
   },
   kit: {
+    store: 'Kopie des Speichers, die statt des Servers gelesen wird: file:ORDNER',
+    'store-open': 'Der Tresor ist in der Kopie geöffnet: {{path}}. Dieser Computer liest sie nur.',
+    'store-snapshots': 'Sicherungen: {{count}}',
+    'store-last': 'die letzte: {{date}}',
+    'store-next': 'Stellen Sie ein Mandat wieder her: cresus-safe restore NAME --snapshot latest --to ORDNER',
+    'store-unchecked':
+      'Ohne Server werden Kette und Unterschriften des Tresors geprüft, die der Quittungen nicht. Eine alte Kopie erkennt man nur am Verlaufscode. Der Schlüssel bleibt hier gemerkt bis «secret forget».',
     describe: 'das Notfall-Kit',
     create: 'erstellt das Notfall-Kit, eine Seite zum Drucken',
     use: 'öffnet den Tresor mit dem Kit und wählt einen neuen geheimen Schlüssel',
@@ -810,6 +833,7 @@ export const de: Locale = {
     'program-signal': 'Das Programm wurde beendet ({{signal}}).',
   },
   watch: {
+    'waited-for': 'Ein automatischer Punkt wird gerade gemacht: ich warte, bis er fertig ist (höchstens 30 Sekunden).',
     describe: 'überwacht Mandate und macht nach jeder Arbeit einen Sicherungspunkt',
     names: 'zu überwachende Mandate (Vorgabe: alle)',
     delay: 'Sekunden Ruhe vor einem Punkt (Vorgabe 15)',

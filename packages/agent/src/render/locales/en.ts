@@ -164,6 +164,13 @@ export const en: Locale = {
     refused: 'The server refuses the request ({{reason}}).',
     'restore-space': 'There is not enough room to restore into {{path}}. Nothing was changed.',
     rotated: 'Another computer renewed the keys of the vault: type the secret key.',
+    'store-none': 'There is no vault in this copy: {{path}}',
+    'store-pack': 'A pack of the copy is missing or damaged: {{path}} ({{reason}})',
+    'store-read-only': 'This computer only reads from a copy of the store ({{path}}): it can send and change nothing.',
+    'store-address': 'Name a folder: --store file:DIR',
+    'store-wrong-kit': 'This recovery kit opens none of the {{vaults}} vaults in this copy.',
+    'store-connected':
+      'This computer is connected to a server; a copy of the store is opened in a home folder of its own.',
     'rotations-exhausted': 'The keys of this vault were renewed {{count}} times already, the most there can be.',
     'packs-lost': 'The server loses packs that it acknowledged. The snapshot was not made.',
     'restore-damaged':
@@ -280,6 +287,11 @@ export const en: Locale = {
     'read-only': 'Choose another place.',
     permission: 'Check the permissions of this folder, or choose another.',
     'another-run': 'Wait until it ends, then start again.',
+    'store-none': 'Name the folder that holds "v" as the store has it, or the folder of the vault itself.',
+    'store-read-only':
+      'You can restore, list and verify. To back up, connect this computer with another folder: --home DIR.',
+    'store-address': 'Copy the store into a folder first, for example with rclone sync.',
+    'store-connected': 'Add --home with a new folder.',
     rotated: 'If the key was remembered on this computer: cresus-safe secret remember.',
     'not-connected': 'Begin with: cresus-safe connect --server ADDRESS --code CODE',
     'already-connected': 'To start afresh, give another folder with --home.',
@@ -333,6 +345,9 @@ export const en: Locale = {
     'points-not-swept': 'The room of old points is not freed: the record of point {{id}} cannot be read ({{reason}}).',
     'points-not-tidied': 'Points that are too old could not be removed: {{reason}}',
     rotated: 'Another computer renewed the keys of the vault. Type the secret key this time.',
+    'store-journal-cut':
+      'In the copy, {{path}} is missing or damaged: the {{entries}} entries from there on cannot be read.',
+    'store-older': 'The copy does not hold the state that was printed with the kit: {{reason}}',
     'root-renewed':
       'The key remembered on this computer is replaced by the new one: the old one opens nothing any more.',
     'same-secret': 'The new secret key is the old one: whoever knows it also opens the renewed vault.',
@@ -456,6 +471,13 @@ export const en: Locale = {
     'was-not-remembered': 'No key was remembered on this computer.',
   },
   kit: {
+    store: "copy of the store to read in the server's place: file:DIR",
+    'store-open': 'The vault is open in the copy: {{path}}. This computer only reads it.',
+    'store-snapshots': 'snapshots: {{count}}',
+    'store-last': 'the newest: {{date}}',
+    'store-next': 'Restore a mandate: cresus-safe restore NAME --snapshot latest --to DIR',
+    'store-unchecked':
+      'Without a server the chain and the signatures of the vault are verified, those of the receipts are not. Only the head code shows that a copy is old. The key stays remembered here until "secret forget".',
     describe: 'the recovery kit',
     create: 'creates the recovery kit, a page to print',
     use: 'opens the vault with the kit and chooses a new secret key',
@@ -780,6 +802,7 @@ export const en: Locale = {
     'program-signal': 'The program was stopped ({{signal}}).',
   },
   watch: {
+    'waited-for': 'An automatic point is being made: waiting until it is done (30 seconds at most).',
     describe: 'watches mandates, and makes an automatic point when work on one has ended',
     names: 'mandates to watch (all by default)',
     delay: 'seconds of quiet before a point (15 by default)',

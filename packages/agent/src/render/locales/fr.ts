@@ -163,6 +163,14 @@ export const fr = {
     refused: 'Le serveur refuse la demande ({{reason}}).',
     'restore-space': "Il n'y a pas assez de place pour restituer dans {{path}}. Rien n'a été modifié.",
     rotated: 'Un autre ordinateur a renouvelé les clés du coffre : tapez la clé secrète.',
+    'store-none': "Aucun coffre n'est dans cette copie : {{path}}",
+    'store-pack': 'Un paquet de la copie manque ou est endommagé : {{path}} ({{reason}})',
+    'store-read-only':
+      'Cet ordinateur lit seulement une copie du stockage ({{path}}) : il ne peut rien envoyer ni changer.',
+    'store-address': 'Indiquez un dossier : --store file:DOSSIER',
+    'store-wrong-kit': "Ce kit de secours n'ouvre aucun des {{vaults}} coffres de cette copie.",
+    'store-connected':
+      "Cet ordinateur est connecté à un serveur ; une copie du stockage s'ouvre dans un dossier d'agent à part.",
     'rotations-exhausted': 'Les clés de ce coffre ont déjà été renouvelées {{count}} fois, le maximum.',
     'packs-lost': "Le serveur perd des paquets qu'il a confirmés. La sauvegarde n'a pas été faite.",
     'restore-damaged':
@@ -284,6 +292,11 @@ export const fr = {
     'read-only': 'Choisissez un autre emplacement.',
     permission: 'Vérifiez les droits de ce dossier, ou choisissez-en un autre.',
     'another-run': "Attendez qu'il se termine, puis recommencez.",
+    'store-none': "Indiquez le dossier qui contient « v » tel que le stockage l'a, ou celui du coffre lui-même.",
+    'store-read-only':
+      'Vous pouvez restaurer, lister et vérifier. Pour sauvegarder, connectez cet ordinateur avec un autre dossier : --home DOSSIER.',
+    'store-address': "Copiez d'abord le stockage dans un dossier, par exemple avec rclone sync.",
+    'store-connected': "Ajoutez --home suivi d'un dossier nouveau.",
     rotated: 'Si la clé était retenue sur cet ordinateur : cresus-safe secret remember.',
     'not-connected': 'Commencez par : cresus-safe connect --server ADRESSE --code CODE',
     'already-connected': 'Pour repartir à neuf, indiquez un autre dossier avec --home.',
@@ -337,6 +350,9 @@ export const fr = {
       "La place des anciens points n'est pas libérée : la description du point {{id}} est illisible ({{reason}}).",
     'points-not-tidied': "Les points trop anciens n'ont pas pu être retirés : {{reason}}",
     rotated: 'Un autre ordinateur a renouvelé les clés du coffre. Tapez la clé secrète, cette fois-ci.',
+    'store-journal-cut':
+      'Dans la copie, {{path}} manque ou est endommagé : les {{entries}} entrées à partir de celle-là ne peuvent pas être lues.',
+    'store-older': "La copie ne contient pas l'état imprimé avec le kit : {{reason}}",
     'root-renewed': "La clé retenue sur cet ordinateur est remplacée par la nouvelle : l'ancienne n'ouvre plus rien.",
     'same-secret':
       "La nouvelle clé secrète est la même que l'ancienne : qui la connaît ouvre aussi le coffre renouvelé.",
@@ -465,6 +481,13 @@ export const fr = {
     'was-not-remembered': "Aucune clé n'était retenue sur cet ordinateur.",
   },
   kit: {
+    store: 'copie du stockage à lire à la place du serveur : file:DOSSIER',
+    'store-open': 'Le coffre est ouvert dans la copie : {{path}}. Cet ordinateur ne fait que la lire.',
+    'store-snapshots': 'sauvegardes : {{count}}',
+    'store-last': 'la dernière : {{date}}',
+    'store-next': 'Restaurez un mandat : cresus-safe restore NOM --snapshot latest --to DOSSIER',
+    'store-unchecked':
+      "Sans serveur, la chaîne et les signatures du coffre sont vérifiées, pas celles des reçus. Une copie ancienne ne se remarque qu'au code d'ancrage. La clé est retenue ici jusqu'à « secret forget ».",
     describe: 'le kit de secours',
     create: 'crée le kit de secours, une page à imprimer',
     use: 'ouvre le coffre avec le kit et choisit une nouvelle clé secrète',
@@ -790,6 +813,7 @@ export const fr = {
     'program-signal': 'Le programme a été arrêté ({{signal}}).',
   },
   watch: {
+    'waited-for': "Un point automatique est en train de se faire : j'attends qu'il soit fini (30 secondes au plus).",
     describe: 'surveille des mandats, et fait un point de sauvegarde après chaque travail',
     names: 'mandats à surveiller (tous par défaut)',
     delay: 'secondes de calme avant un point (15 par défaut)',

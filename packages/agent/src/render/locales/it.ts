@@ -166,6 +166,14 @@ export const it: Locale = {
     refused: 'Il server rifiuta la richiesta ({{reason}}).',
     'restore-space': "Non c'è abbastanza spazio per ripristinare in {{path}}. Nulla è stato modificato.",
     rotated: 'Un altro computer ha rinnovato le chiavi della cassaforte: digiti la chiave segreta.',
+    'store-none': "In questa copia non c'è nessuna cassaforte: {{path}}",
+    'store-pack': 'Un pacchetto della copia manca o è danneggiato: {{path}} ({{reason}})',
+    'store-read-only':
+      "Questo computer legge soltanto una copia dell'archivio ({{path}}): non può inviare né cambiare nulla.",
+    'store-address': 'Indichi una cartella: --store file:CARTELLA',
+    'store-wrong-kit': 'Questo kit di soccorso non apre nessuna delle {{vaults}} casseforti di questa copia.',
+    'store-connected':
+      "Questo computer è collegato a un server; una copia dell'archivio si apre in una cartella dell'agente a parte.",
     'rotations-exhausted': 'Le chiavi di questa cassaforte sono già state rinnovate {{count}} volte, il massimo.',
     'packs-lost': 'Il server perde pacchetti che ha confermato. Il salvataggio non è stato fatto.',
     'restore-damaged':
@@ -288,6 +296,11 @@ export const it: Locale = {
     'read-only': "Scelga un'altra posizione.",
     permission: "Controlli i diritti di questa cartella, o ne scelga un'altra.",
     'another-run': 'Aspetti che finisca, poi ricominci.',
+    'store-none': "Indichi la cartella che contiene «v» come nell'archivio, o quella della cassaforte stessa.",
+    'store-read-only':
+      "Può ripristinare, elencare e verificare. Per salvare, colleghi questo computer con un'altra cartella: --home CARTELLA.",
+    'store-address': "Copi prima l'archivio in una cartella, per esempio con rclone sync.",
+    'store-connected': 'Aggiunga --home con una cartella nuova.',
     rotated: 'Se la chiave era memorizzata su questo computer: cresus-safe secret remember.',
     'not-connected': 'Cominci con: cresus-safe connect --server INDIRIZZO --code CODICE',
     'already-connected': "Per ripartire da zero, indichi un'altra cartella con --home.",
@@ -341,6 +354,9 @@ export const it: Locale = {
       'Lo spazio dei vecchi punti non viene liberato: la descrizione del punto {{id}} è illeggibile ({{reason}}).',
     'points-not-tidied': 'I punti troppo vecchi non hanno potuto essere tolti: {{reason}}',
     rotated: 'Un altro computer ha rinnovato le chiavi della cassaforte. Questa volta digiti la chiave segreta.',
+    'store-journal-cut':
+      'Nella copia {{path}} manca o è danneggiato: le {{entries}} registrazioni da quella in poi non si possono leggere.',
+    'store-older': 'La copia non contiene lo stato stampato con il kit: {{reason}}',
     'root-renewed': 'La chiave memorizzata su questo computer è sostituita dalla nuova: la vecchia non apre più nulla.',
     'same-secret': 'La nuova chiave segreta è uguale alla vecchia: chi la conosce apre anche la cassaforte rinnovata.',
     'points-root-recovered': 'La chiave dei punti automatici mancava; è stata ritrovata grazie alla cassaforte.',
@@ -472,6 +488,13 @@ export const it: Locale = {
     'was-not-remembered': 'Nessuna chiave era memorizzata su questo computer.',
   },
   kit: {
+    store: "copia dell'archivio da leggere al posto del server: file:CARTELLA",
+    'store-open': 'La cassaforte è aperta nella copia: {{path}}. Questo computer la legge soltanto.',
+    'store-snapshots': 'salvataggi: {{count}}',
+    'store-last': "l'ultimo: {{date}}",
+    'store-next': 'Ripristini un mandato: cresus-safe restore NOME --snapshot latest --to CARTELLA',
+    'store-unchecked':
+      'Senza server si verificano la catena e le firme della cassaforte, non quelle delle ricevute. Una copia vecchia si riconosce solo dal codice di cronologia. La chiave resta memorizzata qui fino a «secret forget».',
     describe: 'il kit di soccorso',
     create: 'crea il kit di soccorso, una pagina da stampare',
     use: 'apre la cassaforte con il kit e sceglie una nuova chiave segreta',
@@ -797,6 +820,7 @@ export const it: Locale = {
     'program-signal': 'Il programma è stato fermato ({{signal}}).',
   },
   watch: {
+    'waited-for': 'Un punto automatico è in corso: aspetto che sia finito (al massimo 30 secondi).',
     describe: 'sorveglia dei mandati e fa un punto di salvataggio dopo ogni lavoro',
     names: 'mandati da sorvegliare (predefinito: tutti)',
     delay: 'secondi di quiete prima di un punto (predefinito 15)',
