@@ -1,13 +1,21 @@
 import { join } from 'node:path';
-import { type MandateRef, planKeeps, type SnapshotId } from '@cresus-safe/protocol';
+import type { MandateRef, SnapshotId } from '@cresus-safe/protocol';
+import { type Fate, fatesOf, LOCK_DAYS } from './fates.ts';
 import { appendLog, loadLog, rewriteLog } from './history-log.ts';
 import { HistoryState, type SnapshotState, type Step, type Warning } from './history-state.ts';
 import { type Trust, verifyStep } from './history-verify.ts';
 import type { RawFrame } from './remote.ts';
 
-const DAY_MS = 86_400_000;
-/** SPEC: a forgotten snapshot is purged no sooner than this after it was forgotten (and received). */
-const LOCK_DAYS = 30;
+/** The clock goes on while fates are asked for one after the other; they change with days. */
+const SAME_MOMENT_MS = 1000;
+
+interface KnownFates {
+  readonly state: HistoryState;
+  readonly seq: number;
+  readonly now: number;
+  readonly lockDays: number;
+  readonly fates: ReadonlyMap<SnapshotId, Fate>;
+}
 
 /**
  * The verified history of the vault: in memory, and durably in `history.log`. Nothing gets in but through `verifyStep`,
@@ -16,6 +24,7 @@ const LOCK_DAYS = 30;
 export class History {
   /** Undefined: nothing is kept, the log belongs to another run. */
   readonly #path: string | undefined;
+  readonly #fates = new Map<MandateRef, KnownFates>();
   #state: HistoryState;
 
   private constructor(path: string | undefined, state: HistoryState) {
@@ -87,22 +96,24 @@ export class History {
     );
   }
 
+  /** What became of each snapshot of a mandate by `now` (ms, this computer's clock). */
+  fates(ref: MandateRef, now: number, lockDays = LOCK_DAYS): ReadonlyMap<SnapshotId, Fate> {
+    const known = this.#fates.get(ref);
+    if (known?.state === this.#state && known.seq === this.seq && known.lockDays === lockDays)
+      if (Math.abs(now - known.now) < SAME_MOMENT_MS) return known.fates;
+    const fates = fatesOf(this.#state.steps, ref, now, lockDays);
+    this.#fates.set(ref, { state: this.#state, seq: this.seq, now, lockDays, fates });
+    return fates;
+  }
+
   /**
-   * Whether the server may have let a snapshot go by `now` (ms, its own clock): forgotten and past the lock, or no
-   * longer kept by the plan. Anything else that is missing is an omission (SPEC 13).
+   * Whether the server may have let a snapshot go by `now` (ms, this computer's own clock, never one that the server
+   * could set ahead): forgotten and past the lock, or no longer kept by the plan of its time. Anything else that is
+   * missing is an omission (SPEC 13).
    */
-  mayBeGone(id: SnapshotId, now: number): boolean {
+  mayBeGone(id: SnapshotId, now: number, lockDays = LOCK_DAYS): boolean {
     const snapshot = this.#state.snapshots.get(id);
-    if (snapshot === undefined) return true;
-    if (snapshot.forgottenAt !== undefined) return now > snapshot.forgottenAt + LOCK_DAYS * DAY_MS;
-    const kept = planKeeps(
-      this.#state.plan,
-      this.snapshots(snapshot.mandateRef).map(({ step, ...known }) => {
-        return { ...known, seq: step.entry.seq, receivedAt: step.receipt.time };
-      }),
-      now,
-    );
-    return !kept.has(id);
+    return snapshot === undefined || this.fates(snapshot.mandateRef, now, lockDays).get(id)?.state === 'freed';
   }
 }
 

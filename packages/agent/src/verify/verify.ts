@@ -54,7 +54,7 @@ export async function verifyVault(options: VerifyOptions): Promise<VerifyResult>
   const problems: VerifyProblem[] = [];
   if (vault.broken !== undefined)
     problems.push({ code: 'history', kind: vault.broken.kind, message: vault.broken.message, snapshots: [] });
-  const snapshots = vault.snapshots(mandateRef).filter(({ id }) => !vault.history.mayBeGone(id, vault.now()));
+  const snapshots = vault.everySnapshot(mandateRef).filter(({ id }) => !vault.mayBeGone(id));
   const packs = await checkRecords(options, snapshots, problems);
   const missing = new Set(await vault.remote.keepPacks([...packs.keys()]));
   for (const id of missing) {
