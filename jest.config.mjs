@@ -1,7 +1,12 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 if (Number.parseInt(process.versions.node, 10) < 26)
   throw new Error(
     `jest runs on Node ${process.versions.node}: start it with npx or npm, which use node_modules/.bin/node`,
   );
+
+process.env.SAFE_TEST_SERVERS ??= join(tmpdir(), `cresus-safe-servers-${process.pid}`); // inherited by the workers
 
 const common = {
   testEnvironment: 'node',
@@ -10,6 +15,7 @@ const common = {
   extensionsToTreatAsEsm: ['.ts'],
   modulePathIgnorePatterns: ['<rootDir>/packages/agent/dist/bundle/'], // has a package.json of the agent's name
   transform: { '\\.ts$': '<rootDir>/jest.strip-types.mjs' },
+  globalTeardown: '<rootDir>/tests/support/test-servers.mjs', // stops the real servers that tests asked for
 };
 
 /** @type {import('jest').Config} */

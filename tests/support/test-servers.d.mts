@@ -1,0 +1,4 @@
+export declare function serversDir(): string;
+export declare function stopOrphans(): void;
+declare const teardown: () => void;
+export default teardown;
