@@ -1,15 +1,10 @@
 import sqlite3 from 'sqlite3';
-import { DataSource, type EntitySchema, type MigrationInterface, type QueryRunner } from 'typeorm';
+import { DataSource, type EntityManager, type QueryRunner } from 'typeorm';
 import { ServerError } from '../errors.ts';
+import { type DbSchema, refuseNewer } from './schema.ts';
+import type { Engine, Work } from './unit-of-work.ts';
 
 // Everything that knows sqlite3 is in this file: the driver is archived upstream, and leaving it must touch one place.
-
-/** The tables and their history: what `Db.open` needs beside a file. */
-export interface DbSchema {
-  readonly entities: readonly EntitySchema[];
-  // biome-ignore lint/complexity/noBannedTypes: typeorm names the type of a migration class so
-  readonly migrations: readonly (Function & { prototype: MigrationInterface })[];
-}
 
 /**
  * typeorm asks the driver for its verbose mode, in which every call keeps its parameters as text for the stack of an
@@ -21,6 +16,77 @@ const DRIVER = { verbose: () => sqlite3 };
 const BUSY_TIMEOUT_MS = 20;
 const BUSY_DEADLINE_MS = 5000;
 const BUSY_PAUSE_MS = { first: 5, most: 100 };
+
+/**
+ * SQLite: one unit of work at a time, reads beside it.
+ *
+ * typeorm gives every caller one shared query runner: interleaved transactions become savepoints of each other, and an
+ * acknowledged commit is lost when another request rolls back. So units of work stand in a queue, first come first served,
+ * and reads go to a second connection, which sees only what was committed (F-31).
+ */
+export class SqliteEngine implements Engine {
+  readonly #writer: DataSource;
+  readonly #reader: DataSource;
+  readonly #runner: QueryRunner;
+  #tail: Promise<unknown> = Promise.resolve();
+
+  private constructor(writer: DataSource, reader: DataSource) {
+    this.#writer = writer;
+    this.#reader = reader;
+    this.#runner = writer.createQueryRunner();
+  }
+
+  static async open(file: string, schema: DbSchema): Promise<SqliteEngine> {
+    const writer = await openWriter(file, schema);
+    try {
+      return new SqliteEngine(writer, await openReader(file, schema));
+    } catch (error) {
+      await writer.destroy();
+      throw error;
+    }
+  }
+
+  unit<T>(work: Work<T>, inside: (manager: EntityManager, run: () => Promise<T>) => Promise<T>): Promise<T> {
+    const result = this.#tail.then(() => this.#unit(work, inside));
+    this.#tail = result.catch(() => undefined); // the caller has the error; the queue only waits
+    return result;
+  }
+
+  async read<T>(work: Work<T>): Promise<T> {
+    try {
+      return await work(this.#reader.manager);
+    } catch (error) {
+      throw translate(error);
+    }
+  }
+
+  clock(): number {
+    return Date.now();
+  }
+
+  /** Waits for the units of work already asked for, then closes both connections. */
+  async close(): Promise<void> {
+    await this.#tail;
+    await this.#reader.destroy();
+    await this.#writer.destroy();
+  }
+
+  async #unit<T>(work: Work<T>, inside: (manager: EntityManager, run: () => Promise<T>) => Promise<T>): Promise<T> {
+    try {
+      await begin(this.#runner);
+    } catch (error) {
+      throw translate(error);
+    }
+    try {
+      const result = await inside(this.#runner.manager, () => work(this.#runner.manager));
+      await commit(this.#runner);
+      return result;
+    } catch (error) {
+      await rollback(this.#runner);
+      throw translate(error);
+    }
+  }
+}
 
 /** The one connection that writes; its migrations have run. */
 export async function openWriter(file: string, schema: DbSchema): Promise<DataSource> {
@@ -41,6 +107,7 @@ export async function openWriter(file: string, schema: DbSchema): Promise<DataSo
   try {
     // two servers starting at once: the second waits here, then finds every migration done
     await begin(runner);
+    await refuseNewer(runner, schema);
     await source.runMigrations({ transaction: 'none' });
     await commit(runner);
   } catch (error) {

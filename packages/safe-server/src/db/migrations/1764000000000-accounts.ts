@@ -1,9 +1,10 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { type Words, wordsOf } from '../dialect.ts';
 
-const UP = [
+const up = ({ serial, isDigits, isBoolean, refuse }: Words) => [
   `CREATE TABLE meta (name varchar PRIMARY KEY NOT NULL, value text NOT NULL)`,
   `CREATE TABLE subscriber (
-    number varchar(12) PRIMARY KEY NOT NULL CHECK (length(number) > 0 AND number NOT GLOB '*[^0-9]*'),
+    number varchar(12) PRIMARY KEY NOT NULL CHECK (${isDigits('number')}),
     name varchar NOT NULL,
     email varchar NOT NULL,
     language varchar(2) NOT NULL CHECK (language IN ('fr', 'de', 'it', 'en')),
@@ -11,7 +12,7 @@ const UP = [
     quota_bytes bigint NOT NULL CHECK (quota_bytes >= 0),
     temporary_quota_bytes bigint CHECK (temporary_quota_bytes >= 0),
     quota_until varchar(10) CHECK ((quota_until IS NULL) = (temporary_quota_bytes IS NULL)),
-    suspended boolean NOT NULL,
+    suspended boolean NOT NULL CHECK (${isBoolean('suspended')}),
     notice_sent_on varchar(10),
     created_at bigint NOT NULL,
     version integer NOT NULL,
@@ -46,7 +47,7 @@ const UP = [
     PRIMARY KEY (source, window_start)
   )`,
   `CREATE TABLE audit (
-    id integer PRIMARY KEY AUTOINCREMENT NOT NULL,
+    id ${serial},
     at bigint NOT NULL,
     actor varchar NOT NULL,
     number varchar(12),
@@ -59,8 +60,8 @@ const UP = [
   `CREATE UNIQUE INDEX ux_audit_run ON audit (actor, operation, run) WHERE run IS NOT NULL`,
   `CREATE INDEX ix_audit_number ON audit (number, id)`,
   // Olico art. 9: accesses are logged; a log that the program itself can rewrite proves nothing
-  `CREATE TRIGGER audit_no_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END`,
-  `CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END`,
+  ...refuse('audit_no_update', 'audit', 'UPDATE', 'the audit log is append-only'),
+  ...refuse('audit_no_delete', 'audit', 'DELETE', 'the audit log is append-only'),
 ];
 const TABLES = ['audit', 'attempt', 'code', 'device', 'subscriber', 'meta'];
 
@@ -69,10 +70,13 @@ export class Accounts1764000000000 implements MigrationInterface {
   readonly name = 'Accounts1764000000000';
 
   async up(runner: QueryRunner): Promise<void> {
-    for (const statement of UP) await runner.query(statement);
+    for (const statement of up(wordsOf(runner))) await runner.query(statement);
   }
 
   async down(runner: QueryRunner): Promise<void> {
+    const { allow } = wordsOf(runner);
+    for (const name of ['audit_no_update', 'audit_no_delete'])
+      for (const statement of allow(name, 'audit')) await runner.query(statement);
     for (const table of TABLES) await runner.query(`DROP TABLE ${table}`);
   }
 }

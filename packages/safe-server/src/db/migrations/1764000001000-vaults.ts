@@ -1,8 +1,13 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
+import { type Words, wordsOf } from '../dialect.ts';
 
-const hex = (column: string, digits: number) => `length(${column}) = ${digits} AND ${column} NOT GLOB '*[^0-9a-f]*'`;
+/** The head of a vault and the header in force are rows that refer to the vault themselves: checked at the end of a unit. */
+const HEADS = [
+  'FOREIGN KEY (vault_id, head_seq) REFERENCES entry (vault_id, seq) DEFERRABLE INITIALLY DEFERRED',
+  'FOREIGN KEY (vault_id, header_seq) REFERENCES header (vault_id, header_seq) DEFERRABLE INITIALLY DEFERRED',
+];
 
-const UP = [
+const up = ({ dialect, blob, isHex: hex, isBoolean, refuse }: Words) => [
   `CREATE TABLE vault (
     vault_id varchar(32) PRIMARY KEY NOT NULL CHECK (${hex('vault_id', 32)}),
     number varchar(12) NOT NULL UNIQUE REFERENCES subscriber (number),
@@ -11,9 +16,8 @@ const UP = [
     generation bigint NOT NULL CHECK (generation >= 0),
     header_seq bigint NOT NULL CHECK (header_seq >= 1),
     used_bytes bigint NOT NULL CHECK (used_bytes >= 0),
-    created_at bigint NOT NULL,
-    FOREIGN KEY (vault_id, head_seq) REFERENCES entry (vault_id, seq) DEFERRABLE INITIALLY DEFERRED,
-    FOREIGN KEY (vault_id, header_seq) REFERENCES header (vault_id, header_seq) DEFERRABLE INITIALLY DEFERRED
+    created_at bigint NOT NULL
+    ${dialect === 'sqlite' ? HEADS.map((head) => `, ${head}`).join('') : ''}
   )`,
   `CREATE TABLE pack (
     vault_id varchar(32) NOT NULL REFERENCES vault (vault_id),
@@ -40,17 +44,17 @@ const UP = [
     device_id varchar(32) NOT NULL CHECK (${hex('device_id', 32)}),
     mandate_ref varchar(32) NOT NULL CHECK (${hex('mandate_ref', 32)}),
     subject varchar(64) NOT NULL CHECK (${hex('subject', 64)}),
-    entry blob NOT NULL CHECK (length(entry) <= 4096),
-    pack_ids blob NOT NULL CHECK (length(pack_ids) % 32 = 0 AND length(pack_ids) <= 65536 * 32),
-    attachment blob CHECK (length(attachment) <= 4194304),
-    receipt blob NOT NULL CHECK (length(receipt) = 200),
-    mirrored boolean NOT NULL CHECK (mirrored IN (0, 1)),
+    entry ${blob} NOT NULL CHECK (length(entry) <= 4096),
+    pack_ids ${blob} NOT NULL CHECK (length(pack_ids) % 32 = 0 AND length(pack_ids) <= 65536 * 32),
+    attachment ${blob} CHECK (length(attachment) <= 4194304),
+    receipt ${blob} NOT NULL CHECK (length(receipt) = 200),
+    mirrored boolean NOT NULL CHECK (${isBoolean('mirrored')}),
     received_at bigint NOT NULL,
     PRIMARY KEY (vault_id, seq),
     CHECK (attachment IS NOT NULL OR (kind = 2 AND mirrored))
   )`,
   // the next append mirrors its predecessor first, so there is never a second one
-  `CREATE UNIQUE INDEX ux_entry_unmirrored ON entry (vault_id) WHERE mirrored = 0`,
+  `CREATE UNIQUE INDEX ux_entry_unmirrored ON entry (vault_id) WHERE NOT mirrored`,
   `CREATE INDEX ix_entry_received ON entry (vault_id, received_at)`,
   `CREATE TABLE snapshot (
     vault_id varchar(32) NOT NULL,
@@ -70,8 +74,8 @@ const UP = [
     header_seq bigint NOT NULL CHECK (header_seq >= 1),
     seq bigint NOT NULL,
     generation bigint NOT NULL CHECK (generation >= 0),
-    header blob NOT NULL CHECK (length(header) BETWEEN 1 AND 4096),
-    sealed_share blob NOT NULL CHECK (length(sealed_share) > 32),
+    header ${blob} NOT NULL CHECK (length(header) BETWEEN 1 AND 4096),
+    sealed_share ${blob} NOT NULL CHECK (length(sealed_share) > 32),
     PRIMARY KEY (vault_id, header_seq),
     UNIQUE (vault_id, seq),
     FOREIGN KEY (vault_id, seq) REFERENCES entry (vault_id, seq)
@@ -85,17 +89,18 @@ const UP = [
   )`,
   `CREATE TABLE challenge (
     device_id varchar(32) PRIMARY KEY NOT NULL REFERENCES device (device_id),
-    challenge blob NOT NULL CHECK (length(challenge) = 32),
+    challenge ${blob} NOT NULL CHECK (length(challenge) = 32),
     expires_at bigint NOT NULL
   )`,
   // the journal is a chain: what was appended stays, but for the note that the bucket has it too
-  `CREATE TRIGGER entry_no_delete BEFORE DELETE ON entry BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END`,
-  `CREATE TRIGGER entry_no_change BEFORE UPDATE ON entry
-    WHEN OLD.vault_id <> NEW.vault_id OR OLD.seq <> NEW.seq OR OLD.entry <> NEW.entry OR OLD.receipt <> NEW.receipt
-      OR OLD.pack_ids <> NEW.pack_ids OR (OLD.mirrored AND NOT NEW.mirrored)
-    BEGIN SELECT RAISE(ABORT, 'the journal is append-only'); END`,
+  ...refuse('entry_no_delete', 'entry', 'DELETE', 'the journal is append-only'),
+  ...refuse('entry_no_change', 'entry', 'UPDATE', 'the journal is append-only', CHANGED),
+  // SQLite takes references to tables that come later, PostgreSQL adds them to tables that are there
+  ...(dialect === 'postgres' ? HEADS.map((head) => `ALTER TABLE vault ADD ${head}`) : []),
 ];
 
+const CHANGED = `OLD.vault_id <> NEW.vault_id OR OLD.seq <> NEW.seq OR OLD.entry <> NEW.entry OR OLD.receipt <> NEW.receipt
+  OR OLD.pack_ids <> NEW.pack_ids OR (OLD.mirrored AND NOT NEW.mirrored)`;
 const TABLES = ['challenge', 'mandate', 'header', 'snapshot', 'entry', 'pack', 'vault'];
 
 /** Vaults: packs, journal, snapshots, headers. */
@@ -103,11 +108,14 @@ export class Vaults1764000001000 implements MigrationInterface {
   readonly name = 'Vaults1764000001000';
 
   async up(runner: QueryRunner): Promise<void> {
-    for (const statement of UP) await runner.query(statement);
+    for (const statement of up(wordsOf(runner))) await runner.query(statement);
   }
 
   async down(runner: QueryRunner): Promise<void> {
-    await runner.query('DROP TRIGGER entry_no_delete');
-    for (const table of TABLES) await runner.query(`DROP TABLE ${table}`);
+    const { dialect, allow } = wordsOf(runner);
+    for (const name of ['entry_no_delete', 'entry_no_change'])
+      for (const statement of allow(name, 'entry')) await runner.query(statement);
+    const cascade = dialect === 'postgres' ? 'CASCADE' : ''; // vault and entry refer to each other
+    for (const table of TABLES) await runner.query(`DROP TABLE ${table} ${cascade}`);
   }
 }
