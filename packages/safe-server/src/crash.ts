@@ -6,7 +6,9 @@ export type CrashPoint =
   | 'pack-stored'
   | 'append-row'
   | 'append-committed'
-  | 'append-mirrored';
+  | 'append-mirrored'
+  | 'heal-deleted'
+  | 'heal-put';
 
 const [wanted, count] = (process.env['SAFE_CRASH_AT'] ?? '').split(':');
 let left = count === undefined ? 1 : Number(count);

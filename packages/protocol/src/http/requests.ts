@@ -57,6 +57,10 @@ export const journalQuery = z
   })
   .meta({ description: 'Entries with a seq greater than `after` (default 0), at most `limit` (default 500)' });
 
+export const damagedQuery = z
+  .strictObject({ after: packIdField.optional() })
+  .meta({ description: 'Damaged packs whose id is greater than `after`' });
+
 export const deviceParams = z.strictObject({ deviceId: deviceIdField });
 export const packParams = z.strictObject({ packId: packIdField });
 export const recordParams = z.strictObject({ snapshotId: snapshotIdField });

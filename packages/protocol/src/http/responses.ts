@@ -93,6 +93,9 @@ export const accountResponse = z
     vault: vaultStateField,
     head: headField.nullable(),
     retentionDays: countField,
+    damagedPacks: countField
+      .optional()
+      .meta({ description: 'Packs that the server lost or found rotten, and that are not replaced yet' }),
     plan: z.looseObject({ allDays: countField, weeklyDays: countField, monthlyDays: countField }),
   })
   .meta({ id: 'Account' });
@@ -122,6 +125,14 @@ export const devicesResponse = z.looseObject({ devices: z.array(deviceField).max
 
 export const keepResponse = z.looseObject({ missing: z.array(packIdField) }).meta({ id: 'KeepResult' });
 
+export const damagedResponse = z
+  .looseObject({
+    packs: z
+      .array(z.looseObject({ packId: packIdField, damagedSince: timeField }))
+      .meta({ description: 'Ascending by packId; an empty page is the last' }),
+  })
+  .meta({ id: 'DamagedPacks' });
+
 export const appendResponse = z
   .looseObject({ seq: z.int().min(1), receipt: base64(RECEIPT_BYTES, RECEIPT_BYTES, 'Signed receipt') })
   .meta({ id: 'Appended' });
@@ -143,4 +154,5 @@ export type EnrolmentBody = z.input<typeof enrolResponse>;
 export type AccountBody = z.input<typeof accountResponse>;
 export type VaultBody = z.input<typeof vaultResponse>;
 export type DeviceBody = z.input<typeof deviceField>;
+export type DamagedBody = z.input<typeof damagedResponse>;
 export type AppendBody = z.input<typeof appendResponse>;

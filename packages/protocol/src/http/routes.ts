@@ -7,6 +7,7 @@ export const ROUTES = {
   seen: '/v1/seen',
   vault: '/v1/vault',
   keepPacks: '/v1/packs/keep',
+  damagedPacks: '/v1/packs/damaged',
   pack: '/v1/packs/:packId',
   journal: '/v1/journal',
   heal: '/v1/journal/heal',
@@ -43,4 +44,6 @@ export const MAX_JOURNAL_PAGE = 500;
 /** JSON bodies are small; binary ones have their own limits. */
 export const MAX_JSON_BYTES = 1024 * 1024;
 export const MAX_KEEP_IDS = 10_000;
+/** Packs that one page of `GET /v1/packs/damaged` lists. */
+export const MAX_DAMAGED_PAGE = 1_000;
 export const MAX_SEEN_REFS = 1_000;

@@ -5,6 +5,7 @@ import type { Deps } from '../deps.ts';
 import { ServerError } from '../errors.ts';
 import type { Device } from '../http/route.ts';
 import { findSubscriber, subscriptionOf } from '../subscriptions/subscribers.ts';
+import { countDamaged } from '../vaults/damage.ts';
 import { PackEntity, type VaultRow } from '../vaults/entities.ts';
 import { shownHead } from '../vaults/history.ts';
 import { findPlan, findVaultOf } from '../vaults/journal-store.ts';
@@ -35,6 +36,7 @@ export async function showAccount(deps: Deps, device: Device): Promise<AccountBo
       receiptKeys: receiptKeyBodies(deps.ring),
       vault: vault === null ? 'none' : 'exists',
       head: vault && (await shownHead(manager, vault.vaultId)),
+      damagedPacks: vault === null ? 0 : await countDamaged(manager, vault.vaultId),
       retentionDays: RETENTION_DAYS,
       plan: await planOf(manager, vault),
     };

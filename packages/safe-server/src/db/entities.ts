@@ -4,14 +4,17 @@ import {
   ChallengeEntity,
   EntryEntity,
   HeaderEntity,
+  LostFrameEntity,
   MandateEntity,
   PackEntity,
+  ScrubCursorEntity,
   SnapshotEntity,
   VaultEntity,
 } from '../vaults/entities.ts';
 import { Accounts1764000000000 } from './migrations/1764000000000-accounts.ts';
 import { Vaults1764000001000 } from './migrations/1764000001000-vaults.ts';
-import type { DbSchema } from './sqlite.ts';
+import { Scrub1764000003000 } from './migrations/1764000003000-scrub.ts';
+import type { DbSchema } from './schema.ts';
 
 /** Every table of the server, and every migration in its order. */
 export const SCHEMA: DbSchema = {
@@ -29,6 +32,8 @@ export const SCHEMA: DbSchema = {
     HeaderEntity,
     MandateEntity,
     ChallengeEntity,
+    LostFrameEntity,
+    ScrubCursorEntity,
   ] as unknown as DbSchema['entities'],
-  migrations: [Accounts1764000000000, Vaults1764000001000],
+  migrations: [Accounts1764000000000, Vaults1764000001000, Scrub1764000003000],
 };

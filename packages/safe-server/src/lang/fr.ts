@@ -44,6 +44,18 @@ export const fr = {
   'code.made': "Code d'inscription : {code} (une seule fois, jusqu'au {date})",
   'device.none': "Aucun appareil actif n'a le numéro {id}.",
   'device.revoked': 'Appareil {id} révoqué.',
+  'help.scrub': 'Relit et vérifie ce qui est stocké ; code 1 quand quelque chose est perdu.',
+  'option.sample':
+    "Part à relire, en pour cent (100 sans indication) ; d'abord ce qui n'a pas été relu depuis le plus longtemps.",
+  'scrub.sample': "« {value} » n'est pas un pourcentage de plus de 0 à 100.",
+  'scrub.done': 'Relu : {packs} paquets ({mib} Mio) et {frames} objets du journal.',
+  'scrub.written': 'Objets du journal réécrits depuis la base de données : {count}',
+  'scrub.recovered': 'Paquets de nouveau intacts : {count}',
+  'scrub.missing': 'Abonné {number} : le paquet {pack} manque (sauvegardes {snapshots}).',
+  'scrub.rotten': 'Abonné {number} : le paquet {pack} est abîmé (sauvegardes {snapshots}).',
+  'scrub.record': 'Abonné {number} : la description de la sauvegarde {seq} est perdue.',
+  'scrub.found':
+    '{count} objets sont perdus ou abîmés. Le prochain envoi de leurs abonnés répare ce qui est encore sur leurs ordinateurs.',
   'list.empty': 'Rien à afficher.',
   'column.number': 'Abonné',
   'column.name': 'Nom',

@@ -46,6 +46,18 @@ export const it: Table = {
   'code.made': "Codice d'iscrizione: {code} (una sola volta, fino al {date})",
   'device.none': 'Nessun dispositivo attivo ha il numero {id}.',
   'device.revoked': 'Dispositivo {id} revocato.',
+  'help.scrub': 'Rilegge e verifica ciò che è memorizzato; codice 1 se qualcosa è perso.',
+  'option.sample':
+    'Parte da rileggere, in percento (100 se non indicato); prima ciò che non è stato riletto da più tempo.',
+  'scrub.sample': '«{value}» non è una percentuale sopra 0 fino a 100.',
+  'scrub.done': 'Riletto: {packs} pacchetti ({mib} MiB) e {frames} oggetti del giornale.',
+  'scrub.written': 'Oggetti del giornale riscritti dalla banca dati: {count}',
+  'scrub.recovered': 'Pacchetti di nuovo integri: {count}',
+  'scrub.missing': 'Abbonato {number}: il pacchetto {pack} manca (backup {snapshots}).',
+  'scrub.rotten': 'Abbonato {number}: il pacchetto {pack} è danneggiato (backup {snapshots}).',
+  'scrub.record': 'Abbonato {number}: la descrizione del backup {seq} è persa.',
+  'scrub.found':
+    '{count} oggetti sono persi o danneggiati. Il prossimo invio degli abbonati ripara ciò che è ancora sui loro computer.',
   'list.empty': 'Nulla da mostrare.',
   'column.number': 'Abbonato',
   'column.name': 'Nome',

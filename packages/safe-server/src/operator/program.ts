@@ -6,6 +6,7 @@ import { createLog } from '../log.ts';
 import { openSystem, type System } from '../system.ts';
 import * as devices from './devices.ts';
 import * as keys from './keys.ts';
+import { ScrubFound, scrub } from './scrub.ts';
 import { serve } from './serve.ts';
 import * as subscribers from './subscribers.ts';
 import { print, type Terminal } from './terminal.ts';
@@ -50,6 +51,7 @@ function flagOf(args: readonly string[], name: string): string | undefined {
 /** One place where an error becomes a text, a document and an exit code. */
 function report(error: unknown, terminal: Terminal): number {
   const known = asOperatorError(error);
+  if (known instanceof ScrubFound && terminal.json) return known.exitCode; // the document is the report
   const message = textOf(terminal.t, known.key, known.params);
   if (terminal.json)
     terminal.out(`${JSON.stringify({ error: { code: known.key, message, details: known.params } })}\n`);
@@ -88,7 +90,7 @@ function program(args: readonly string[], outside: Outside, terminal: Terminal):
     });
   const context = { outside, terminal };
   return withConfig(
-    withKeys(withDevices(withSubscribers(withServe(cli, context), context), context), context),
+    withKeys(withScrub(withDevices(withSubscribers(withServe(cli, context), context), context), context), context),
     context,
   );
 }
@@ -242,6 +244,16 @@ function withKeys(cli: Argv, context: Context): Argv {
         (argv) => on(context, argv, (operation) => keys.verify(operation, argv.copy)),
       )
       .demandCommand(1),
+  );
+}
+
+function withScrub(cli: Argv, context: Context): Argv {
+  const { t } = context.terminal;
+  return cli.command(
+    'scrub',
+    t('help.scrub'),
+    (y) => y.option('sample', text(t('option.sample'))),
+    (argv) => on(context, argv, (operation) => scrub(operation, argv['sample'] as string | undefined)),
   );
 }
 

@@ -1,4 +1,5 @@
 import type { EntityManager } from 'typeorm';
+import type { Audit } from '../audit/audit.ts';
 import type { BlobStore } from '../blobs/store.ts';
 import type { Db } from '../db/unit-of-work.ts';
 import { ServerError } from '../errors.ts';
@@ -33,6 +34,8 @@ export interface VaultDeps {
   readonly clock: () => number;
   readonly random: (n: number) => Uint8Array;
   readonly limits: VaultLimits;
+  /** Where a damage that a read meets is noted. */
+  readonly audit?: Pick<Audit, 'record'>;
   /** The subscription of a subscriber, as it stands now. */
   readonly subscriptionOf: (number: string) => Promise<VaultSubscription>;
   /**

@@ -42,6 +42,27 @@ export interface PackRow {
   /** The first and the last entry that listed it. */
   firstSeq: number | null;
   lastSeq: number | null;
+  /** When a scrub last took it to be read; 0 before the first. */
+  scrubbedAt: number;
+  /** Since when its object is known to be missing or rotten; null while it is not. */
+  damagedSince: number | null;
+  /** Until when one upload has the leave to put the rotten object away. */
+  healingUntil: number | null;
+  /** The pack that was sealed anew in its place (`pack-replaced`). */
+  replacedBy: string | null;
+}
+
+/** An entry whose object in the bucket is lost, with the record of its snapshot. */
+export interface LostFrameRow {
+  vaultId: string;
+  seq: number;
+  damagedSince: number;
+}
+
+/** How far the scrub of a vault's journal has come. */
+export interface ScrubCursorRow {
+  vaultId: string;
+  seq: number;
 }
 
 export interface EntryRow {
@@ -130,6 +151,10 @@ export const PackEntity = new EntitySchema<PackRow>({
     unreferencedSince: { ...integer, name: 'unreferenced_since', nullable: true },
     firstSeq: { ...integer, name: 'first_seq', nullable: true },
     lastSeq: { ...integer, name: 'last_seq', nullable: true },
+    scrubbedAt: { ...integer, name: 'scrubbed_at', default: 0 },
+    damagedSince: { ...integer, name: 'damaged_since', nullable: true },
+    healingUntil: { ...integer, name: 'healing_until', nullable: true },
+    replacedBy: { type: 'varchar', length: 64, name: 'replaced_by', nullable: true },
   },
 });
 
@@ -198,5 +223,24 @@ export const ChallengeEntity = new EntitySchema<ChallengeRow>({
     deviceId: { ...id(32), primary: true, name: 'device_id' },
     challenge: { type: 'blob' },
     expiresAt: { ...integer, name: 'expires_at' },
+  },
+});
+
+export const LostFrameEntity = new EntitySchema<LostFrameRow>({
+  name: 'LostFrame',
+  tableName: 'lost_frame',
+  columns: {
+    vaultId: { ...id(32), primary: true, name: 'vault_id' },
+    seq: { ...integer, primary: true },
+    damagedSince: { ...integer, name: 'damaged_since' },
+  },
+});
+
+export const ScrubCursorEntity = new EntitySchema<ScrubCursorRow>({
+  name: 'ScrubCursor',
+  tableName: 'scrub_cursor',
+  columns: {
+    vaultId: { ...id(32), primary: true, name: 'vault_id' },
+    seq: { ...integer },
   },
 });

@@ -5,8 +5,9 @@ import type { BlobRead } from '../blobs/store.ts';
 import { ServerError } from '../errors.ts';
 import type { Device } from '../http/route.ts';
 import { issueChallenge } from './challenge.ts';
+import { noteDamage } from './damage.ts';
 import { requireRestore, type VaultDeps, vaultOf } from './deps.ts';
-import { EntryEntity, type EntryRow, HeaderEntity, type HeaderRow, MandateEntity } from './entities.ts';
+import { EntryEntity, type EntryRow, HeaderEntity, type HeaderRow, MandateEntity, type PackRow } from './entities.ts';
 import { findSnapshot, type Head } from './journal-store.ts';
 import { readFrame } from './mirror.ts';
 import { storedPack } from './pack-store.ts';
@@ -62,10 +63,18 @@ export async function openPack(
   if (pack === null) throw new ServerError('not-found');
   const range = parseRange(rangeHeader, pack.length);
   const read = await deps.blobs.get(packKey(vaultId, packId), range);
-  if (read === undefined) throw new ServerError('stored-damaged', { detail: 'A stored pack is missing' });
-  if (read.length !== pack.length)
-    throw new ServerError('stored-damaged', { detail: 'A stored pack has another length' });
+  if (read?.length !== pack.length) throw await lost(deps, pack, read === undefined ? 'missing' : 'rotten');
   return { ...read, range };
+}
+
+/** A read that meets a lost pack notes it, so that agents hear of it before the next scrub; a full disk keeps no read away. */
+async function lost(deps: VaultDeps, pack: PackRow, kind: 'missing' | 'rotten'): Promise<ServerError> {
+  const detail = kind === 'missing' ? 'A stored pack is missing' : 'A stored pack has another length';
+  const refusal = new ServerError('stored-damaged', { detail });
+  await noteDamage(deps, pack, kind).catch((error: unknown) => {
+    if (!(error instanceof ServerError)) throw error;
+  });
+  return refusal;
 }
 
 /** What opens the vault (header and share), and a fresh challenge for the proof. @throws ServerError `vault-none` */

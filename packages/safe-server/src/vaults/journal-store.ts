@@ -12,6 +12,7 @@ import {
   type VaultRow,
 } from './entities.ts';
 import { usePacks } from './pack-store.ts';
+import { applyReplacement } from './replacement.ts';
 
 /** An entry on its way into the journal, everything checked, receipt and sealed share made. */
 export interface Appended {
@@ -119,6 +120,7 @@ export async function insertEntry(manager: EntityManager, appended: Appended): P
   });
   if (!(await usePacks(manager, entry.vaultId, request.packIds, entry.seq))) throw new AppendRefused('missing-packs');
   await insertHeader(manager, appended);
+  await applyReplacement(manager, request, receipt.time);
   await applyToSnapshots(manager, appended);
 }
 

@@ -10,7 +10,7 @@ import {
   type StoredFrame,
 } from '@cresus-safe/protocol/public';
 import { journalKey, shareKey } from '../blobs/keys.ts';
-import { readBlob } from '../blobs/store.ts';
+import { type BlobStore, readBlob } from '../blobs/store.ts';
 import { crashPoint } from '../crash.ts';
 import { ServerError } from '../errors.ts';
 import type { VaultDeps } from './deps.ts';
@@ -65,12 +65,19 @@ export async function readFrame(deps: VaultDeps, vaultId: string, seq: number): 
 
 function frameOf(row: EntryRow): Uint8Array {
   if (row.attachment === null) throw new Error('an entry keeps its attachment until it is mirrored');
-  return encodeFrame({
-    entry: row.entry,
-    packIds: parsePackIds(row.packIds),
-    attachment: row.attachment,
-    receipt: row.receipt,
-  });
+  return encodeEntryFrame(row, row.attachment);
+}
+
+/** The bucket object of an entry, the same every time it is made. */
+export function encodeEntryFrame({ entry, packIds, receipt }: EntryRow, attachment: Uint8Array): Uint8Array {
+  return encodeFrame({ entry, packIds: parsePackIds(packIds), attachment, receipt });
+}
+
+/** Puts an object again that was found missing or rotten. Should a crash come between, the next scrub finds it missing. */
+export async function putAgain(blobs: BlobStore, key: string, bytes: Uint8Array): Promise<void> {
+  await blobs.delete(key);
+  const sha256 = createHash('sha256').update(bytes).digest('hex');
+  await blobs.put(key, bytes, { length: bytes.length, sha256 });
 }
 
 async function putOnce(deps: MirrorDeps, key: string, bytes: Uint8Array): Promise<void> {

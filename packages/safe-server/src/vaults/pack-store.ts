@@ -1,4 +1,4 @@
-import { type EntityManager, In } from 'typeorm';
+import { type EntityManager, In, IsNull } from 'typeorm';
 import { ServerError } from '../errors.ts';
 import { PackEntity, type PackRow, VaultEntity } from './entities.ts';
 
@@ -7,8 +7,8 @@ const BATCH = 500;
 /** States in which a pack's bytes are there for good, or until something decides otherwise. */
 const KEPT = ['stored', 'condemned'] as const;
 
-/** What a reservation found. `existed`: nothing needs to be stored. */
-export type Reservation = 'reserved' | 'taken-over' | 'existed';
+/** What a reservation found. `existed`: nothing needs to be stored; `damaged`: its object is missing or rotten. */
+export type Reservation = 'reserved' | 'taken-over' | 'existed' | 'damaged';
 
 /**
  * Reserves a pack before its bytes come: the pending row and its bytes in the vault's count are the reservation, so
@@ -23,12 +23,14 @@ export async function reservePack(
 ): Promise<Reservation> {
   const { vaultId, packId, length } = pack;
   const known = await manager.findOneBy(PackEntity, { vaultId, packId });
+  // sealed anew under another id: this one is used up
+  if (known !== null && known.replacedBy !== null) throw new ServerError('pack-gone');
   switch (known?.state) {
     case 'stored':
-      return 'existed';
+      return known.damagedSince === null ? 'existed' : 'damaged';
     case 'condemned':
       await manager.update(PackEntity, { vaultId, packId }, { state: 'stored', unreferencedSince: now });
-      return 'existed';
+      return known.damagedSince === null ? 'existed' : 'damaged';
     case 'deleting':
     case 'gone':
       throw new ServerError('pack-gone', { detail: 'This pack was removed: seal what it held anew' });
@@ -79,7 +81,7 @@ export async function storedPack(manager: EntityManager, vaultId: string, packId
   return await manager.findOneBy(PackEntity, { vaultId, packId, state: In([...KEPT]) });
 }
 
-/** Which of these packs are not stored, and how many bytes the others have. */
+/** Which of these packs are not stored or known to be damaged, and how many bytes the others have. */
 export async function checkStored(
   manager: EntityManager,
   vaultId: string,
@@ -90,7 +92,7 @@ export async function checkStored(
   for (const batch of batches(packIds)) {
     const rows = await manager.find(PackEntity, {
       select: { packId: true, length: true },
-      where: { vaultId, packId: In(batch), state: In([...KEPT]) },
+      where: { vaultId, packId: In(batch), state: In([...KEPT]), damagedSince: IsNull() },
     });
     const found = new Set(rows.map(({ packId }) => packId));
     missing.push(...batch.filter((packId) => !found.has(packId)));
@@ -112,7 +114,7 @@ export async function usePacks(
       .createQueryBuilder()
       .update(PackEntity)
       .set({ state: 'stored', unreferencedSince: null, lastSeq: seq, firstSeq: () => `COALESCE(first_seq, ${seq})` })
-      .where({ vaultId, packId: In(batch), state: In([...KEPT]) })
+      .where({ vaultId, packId: In(batch), state: In([...KEPT]), damagedSince: IsNull() })
       .execute();
     used += result.affected ?? 0;
   }
@@ -139,7 +141,10 @@ export async function renewPacks(
   }
 }
 
-async function insertPack(manager: EntityManager, row: Omit<PackRow, 'firstSeq' | 'lastSeq'>): Promise<void> {
+async function insertPack(
+  manager: EntityManager,
+  row: Omit<PackRow, 'firstSeq' | 'lastSeq' | 'scrubbedAt' | 'damagedSince' | 'healingUntil' | 'replacedBy'>,
+): Promise<void> {
   await manager.insert(PackEntity, { ...row, firstSeq: null, lastSeq: null });
 }
 

@@ -1,12 +1,17 @@
 import { createHash } from 'node:crypto';
 import { PACK_GRANULE_BYTES } from '@cresus-safe/protocol/public';
+import { checkObject } from '../blobs/check.ts';
 import { packKey } from '../blobs/keys.ts';
 import { crashPoint } from '../crash.ts';
 import { ServerError } from '../errors.ts';
 import type { Device, UploadBody } from '../http/route.ts';
 import type { Admission } from './admission.ts';
+import { claimHealing, endHealing } from './damage.ts';
 import { requireSend, type VaultDeps, vaultOf } from './deps.ts';
 import { checkStored, finishPack, releasePack, renewPacks, reservePack } from './pack-store.ts';
+
+/** How long one upload may look at a damaged object and put it away. */
+const HEALING_MS = 15_000;
 
 /**
  * Takes in one pack: admit, reserve, stream and hash, make it visible, note it as stored, in this order, so that a crash leaves
@@ -43,6 +48,7 @@ async function storePack(
   const terms = { now, expiresAt: now + deps.limits.pendingMs, quotaBytes };
   const reservation = await deps.db.write((manager) => reservePack(manager, pack, terms));
   if (reservation === 'existed') return await compareWithStored(packId, chunks);
+  if (reservation === 'damaged') return await healInPlace(deps, pack, chunks);
   crashPoint('pack-pending');
   try {
     await deps.blobs.put(packKey(vaultId, packId), chunks, { length: pack.length, sha256: packId });
@@ -54,6 +60,43 @@ async function storePack(
   crashPoint('pack-renamed');
   await deps.db.write((manager) => finishPack(manager, pack, deps.clock()));
   crashPoint('pack-stored');
+  return 'stored';
+}
+
+/**
+ * The very bytes of a pack whose object is missing or rotten. Objects are never overwritten: what is there is read once
+ * more, and only if it is rotten indeed does it go before the new one comes. The row says `damaged` all the while.
+ *
+ * @throws ServerError `busy` while another upload does the same
+ */
+async function healInPlace(
+  deps: VaultDeps,
+  pack: { readonly vaultId: string; readonly packId: string; readonly length: number },
+  chunks: UploadBody['chunks'],
+): Promise<'stored' | 'existed'> {
+  const { db, blobs, clock } = deps;
+  const now = clock();
+  const until = now + HEALING_MS;
+  if (!(await db.write((manager) => claimHealing(manager, pack, { now, until }))))
+    throw new ServerError('busy', { retryAfter: 5 });
+  const end = (healed: boolean) => db.write((manager) => endHealing(manager, pack, { until, now: clock(), healed }));
+  const key = packKey(pack.vaultId, pack.packId);
+  const facts = { length: pack.length, sha256: pack.packId };
+  try {
+    if ((await checkObject(blobs, key, facts)) === 'whole') {
+      await end(true);
+      return await compareWithStored(pack.packId, chunks);
+    }
+    if (clock() >= until) throw new ServerError('busy', { retryAfter: 5 }); // another upload may have the leave by now
+    await blobs.delete(key);
+    crashPoint('heal-deleted');
+    await blobs.put(key, chunks, facts);
+    crashPoint('heal-put');
+  } catch (error) {
+    await end(false);
+    throw error;
+  }
+  await end(true);
   return 'stored';
 }
 

@@ -1,6 +1,9 @@
 import {
   type AppendBody,
   appendResponse,
+  type DamagedBody,
+  damagedQuery,
+  damagedResponse,
   HEAD_HEADER,
   healResponse,
   journalQuery,
@@ -19,7 +22,8 @@ import { MAX_PACK_BYTES, MAX_REQUEST_BYTES } from '@cresus-safe/protocol/public'
 import type { z } from 'zod';
 import { deviceRoute, type Route, type UploadBody } from '../http/route.ts';
 import { Admission } from './admission.ts';
-import type { VaultDeps } from './deps.ts';
+import { damagedPage } from './damage.ts';
+import { requireRestore, type VaultDeps, vaultOf } from './deps.ts';
 import { heal } from './heal.ts';
 import { historyPage, noteSeen, openPack, readRecord, showVault } from './history.ts';
 import { type Appends, append, createAppends } from './journal.ts';
@@ -34,6 +38,7 @@ export function createVaultRoutes(deps: VaultDeps): Route[] {
   return [
     vaultRoute(deps),
     keep(deps), // before the packs, whose pattern its path fits
+    damaged(deps),
     putPack(deps),
     getPack(deps),
     postJournal(deps, appends),
@@ -143,6 +148,28 @@ function keep(deps: VaultDeps): Route {
       status: 200,
       json: { missing: await keepPacks(deps, device, body.packIds) },
     }),
+  });
+}
+
+function damaged(deps: VaultDeps): Route {
+  return deviceRoute({
+    method: 'GET',
+    path: ROUTES.damagedPacks,
+    id: 'listDamagedPacks',
+    summary: 'Packs that the server lost or found rotten, to be sealed anew from what is still on a disk',
+    access: 'read',
+    query: damagedQuery,
+    answers: { 200: { description: 'One page, ascending by id', json: damagedResponse } },
+    errors: ['vault-none', 'closed'],
+    audit: 'pack.damaged',
+    handle: async ({ device, query }) => {
+      const vaultId = vaultOf(device);
+      await requireRestore(deps, device);
+      const json: DamagedBody = {
+        packs: await deps.db.read((manager) => damagedPage(manager, vaultId, query.after ?? '')),
+      };
+      return { status: 200, json };
+    },
   });
 }
 

@@ -18,6 +18,7 @@ import type { Right } from '../http/route.ts';
 import type { VaultRow } from './entities.ts';
 import { findHeader, findPlan, findSnapshot } from './journal-store.ts';
 import { parsing } from './parsing.ts';
+import { checkReplacement } from './replacement.ts';
 
 /** Kinds that cost storage or bind the server, so they need a subscription that may send; the rest works until `closed`. */
 const NEEDS_SUBSCRIPTION: ReadonlySet<EntryKind> = new Set([
@@ -61,6 +62,7 @@ export async function checkEntry(
   if (current && carried) checkSuccessor(entry, current, carried);
   if (vault === undefined) return;
   if (attached.type === 'plan') await checkPlan(manager, vault, attached.plan, appender);
+  if (appender !== undefined) await checkReplacement(manager, request);
   await checkSnapshot(manager, entry, appender);
 }
 
