@@ -102,7 +102,11 @@ describe('R-03 the key ring and the database are lost', () => {
     }
     // what needs no server goes on
     await agent.json(['point', 'Vide']);
-    await agent.json(['status']);
+    expect(await agent.json(['status'])).toMatchObject({ connected: false, store: expect.stringContaining(copy) });
+    expect((await agent.run(['doctor', '--json'])).stderr).not.toMatch(/unexpected/);
+    const saved = world.path('rochat.pe-backup');
+    await agent.json(['copy', 'Rochat', saved, '--snapshot', 'latest']);
+    expect(existsSync(saved)).toBe(true);
   });
 
   it('the kit is asked again once its key is forgotten; a kit of nobody opens nothing', async () => {

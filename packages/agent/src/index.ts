@@ -7,6 +7,7 @@ export { AgentError, type AgentErrorKind } from './errors.ts';
 export { loadConfig, readToken } from './local/config.ts';
 export { type Home, homeAt } from './local/home.ts';
 export { recallRoot } from './local/keyring.ts';
+export { type Lock, takeLock } from './local/lock.ts';
 export { type CheckResult, checkPoints } from './points/check.ts';
 export { openPoints, type PointInfo, type Points } from './points/store.ts';
 export type { RestoreOptions, RestoreResult } from './restore/options.ts';

@@ -73,9 +73,7 @@ test.each([
   ['devices revoke x'],
   ['--home /tmp/x ui'],
   ['connect --server x --number 3'],
-  ['secret change --rotate'],
   ['send --year-closed=2025'],
-  ['kit use --store file:/x'],
 ])('%s belongs to a later version and says so', (line) => {
   const { words, flags } = splitWords(line.split(' '));
   expect(() => refuseLater(words, flags)).toThrow(expect.objectContaining({ kind: 'usage', key: 'error.not-yet' }));

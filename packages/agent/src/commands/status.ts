@@ -63,19 +63,22 @@ async function scheduleWarnings(context: Context): Promise<StatusWarning[]> {
 async function unconnected(context: Context, mandates: readonly Mandate[]): Promise<Outcome> {
   const { home, texts, now } = context;
   using _lock = await lockIfFree(context);
+  const store = findConfig(home)?.store;
   const state = loadState(home, now());
   const warnings = diskWarnings({ context, mandates, state, present: existsSync });
   const lines = mandates.length === 0 ? [] : mandateLines(context, mandates, state);
   return {
     json: {
       connected: false,
+      ...(store === undefined ? {} : { store }),
       subscription: null,
       mandates: mandates.map((mandate) => mandateJson(mandate, state)),
       warnings,
     },
     lines: [
-      texts('status.not-connected'),
-      texts.find('hint.not-connected') ?? '',
+      ...(store === undefined
+        ? [texts('status.not-connected'), texts.find('hint.not-connected') ?? '']
+        : [texts('status.store', { path: visible(store) })]),
       ...lines.map((line) => `  ${line}`),
       ...warnings.map(({ message }) => `⚠ ${message}`),
     ],

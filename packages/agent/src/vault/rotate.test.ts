@@ -98,7 +98,7 @@ describe('a new root and generation', () => {
     expect(server.journal).toHaveLength(length);
   });
 
-  test('of two computers that rotate at once one wins; the other is told, and its own root opens nothing', async () => {
+  test('F-24 of two computers that rotate at once one wins; the other is told, and its own root opens nothing', async () => {
     const other = await another('b').join();
     const tried = await Promise.allSettled([rotateKeys(vault, NEW, CHEAP_KDF), rotateKeys(other, NEW, CHEAP_KDF)]);
     expect(tried.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
@@ -110,7 +110,7 @@ describe('a new root and generation', () => {
     expect(server.header?.publicKey).toEqual(winner.keys.publicKey);
   });
 
-  test('a lost answer to the rotation is found again in the chain', async () => {
+  test('F-24 a lost answer to the rotation is found again in the chain', async () => {
     let lost = 0;
     server.mutations.append = (act) => {
       act();

@@ -720,6 +720,7 @@ export const de: Locale = {
     'pack-damaged': 'das Paket {{pack}} ist beschädigt (Sicherungen {{snapshots}})',
   },
   status: {
+    store: 'Dieser Computer liest eine Kopie des Speichers, ohne Server: {{path}}',
     describe: 'zeigt das Abonnement, die Mandate und die Warnungen',
     'not-connected': 'Dieser Computer ist noch nicht mit Crésus Safe verbunden.',
     subscription: 'Enddatum des Abonnements CRESUS Safe: {{date}}',

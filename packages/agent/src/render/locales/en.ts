@@ -689,6 +689,7 @@ export const en: Locale = {
     'pack-damaged': 'pack {{pack}} is damaged (snapshots {{snapshots}})',
   },
   status: {
+    store: 'This computer reads a copy of the store, without a server: {{path}}',
     describe: 'shows the subscription, the mandates and the warnings',
     'not-connected': 'This computer is not connected to Crésus Safe yet.',
     subscription: 'End date of the CRESUS Safe subscription: {{date}}',

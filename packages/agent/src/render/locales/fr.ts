@@ -700,6 +700,7 @@ export const fr = {
     'pack-damaged': 'le paquet {{pack}} est endommagé (sauvegardes {{snapshots}})',
   },
   status: {
+    store: 'Cet ordinateur lit une copie du stockage, sans serveur : {{path}}',
     describe: "présente l'abonnement, les mandats et les avertissements",
     'not-connected': "Cet ordinateur n'est pas encore relié à Crésus Safe.",
     subscription: "Date limite de l'abonnement CRESUS Safe : {{date}}",

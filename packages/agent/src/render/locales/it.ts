@@ -707,6 +707,7 @@ export const it: Locale = {
     'pack-damaged': 'il pacchetto {{pack}} è danneggiato (salvataggi {{snapshots}})',
   },
   status: {
+    store: "Questo computer legge una copia dell'archivio, senza server: {{path}}",
     describe: "presenta l'abbonamento, i mandati e gli avvisi",
     'not-connected': 'Questo computer non è ancora collegato a Crésus Safe.',
     subscription: "Data limite dell'abbonamento CRESUS Safe: {{date}}",
