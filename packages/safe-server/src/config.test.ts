@@ -20,7 +20,7 @@ describe('the configuration', () => {
       port: 8787,
       dataDir: resolve('safe-data'),
       keysFile: resolve('safe-data.keys.json'),
-      databaseFile: resolve('safe-data/safe.sqlite'),
+      database: resolve('safe-data/safe.sqlite'),
       blobsDir: resolve('safe-data/blobs'),
       trustProxy: 0,
       durations: { graceDays: 14, readOnlyMonths: 12, noticeDays: 90 },

@@ -1,7 +1,10 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import type { DatabaseAddress } from './db/unit-of-work.ts';
 import { OperatorError } from './errors.ts';
+import type { Address } from './http/listen.ts';
 
 const positive = z.coerce.number().int().positive();
 const LISTEN = /^(\[[0-9a-fA-F:.]+\]|[^\s:[\]]+):(\d{1,5})$/;
@@ -11,8 +14,18 @@ const ConfigSchema = z.strictObject({
   dataDir: z.string().min(1).default('./safe-data'),
   /** HOST:PORT; port 0 takes a free one. */
   listen: z.string().regex(LISTEN, 'HOST:PORT').refine(isPort, 'HOST:PORT').default('127.0.0.1:8787'),
+  /** [HOST:]PORT of `/metrics`, loopback unless a host is given; not set: nowhere. */
+  metricsListen: z.coerce
+    .string()
+    .transform(withHost)
+    .pipe(z.string().regex(LISTEN, '[HOST:]PORT').refine(isPort, '[HOST:]PORT'))
+    .optional(),
   keys: z.string().min(1).optional(),
   database: z.string().min(1).optional(),
+  /** A file with the password of PostgreSQL, where the URL has none. */
+  databasePasswordFile: z.string().min(1).optional(),
+  /** Connections to PostgreSQL that this process may hold. */
+  databaseConnections: positive.max(1000).default(20),
   blobs: z.string().min(1).optional(),
   logFile: z.string().min(1).optional(),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
@@ -34,6 +47,10 @@ const ConfigSchema = z.strictObject({
   entriesPerHour: positive.max(1_000_000).default(1000),
   /** After so many minutes the sweeper looks at what became of an upload; 17 MiB at 56 kbit/s take 43. */
   pendingMinutes: positive.max(10_080).default(120),
+  /** Days within which a daily run reads and hashes everything stored. */
+  scrubDays: positive.max(3650).default(30),
+  /** How fast that run reads, so that requests notice nothing. */
+  scrubMibPerSecond: positive.max(100_000).default(16),
   /** MiB of the disk that no upload may use, so that journal, database and with them restores go on (F-47). */
   reserveMib: z.coerce.number().int().min(0).max(1_048_576).default(256),
 });
@@ -45,10 +62,12 @@ export interface Config {
   readonly dataDir: string;
   readonly host: string;
   readonly port: number;
+  /** Where `/metrics` is served; undefined: nowhere. */
+  readonly metrics: Address | undefined;
   /** The key ring file, outside `dataDir`. */
   readonly keysFile: string;
-  /** The SQLite file. */
-  readonly databaseFile: string;
+  /** The SQLite file, or the PostgreSQL server. */
+  readonly database: DatabaseAddress;
   /** The folder of the blob store. */
   readonly blobsDir: string;
   readonly logFile: string | undefined;
@@ -60,6 +79,7 @@ export interface Config {
   readonly headerSeconds: number;
   readonly pace: { readonly windowSeconds: number; readonly minBytesPerSecond: number };
   readonly transfers: { readonly perDevice: number; readonly perProcess: number };
+  readonly scrub: { readonly days: number; readonly bytesPerSecond: number };
   readonly vaults: { readonly entriesPerHour: number; readonly pendingMs: number; readonly reserveBytes: number };
 }
 
@@ -106,12 +126,21 @@ async function readConfigFile(file: string): Promise<Record<string, unknown>> {
   }
 }
 
+/** A port alone means this machine. */
+function withHost(listen: string): string {
+  return /^\d+$/.test(listen) ? `127.0.0.1:${listen}` : listen;
+}
+
 function isPort(listen: string): boolean {
   return Number(LISTEN.exec(listen)?.[2]) <= 65_535;
 }
 
+function addressOf(listen: string): Address {
+  const [, host = '', port = ''] = LISTEN.exec(listen) ?? [];
+  return { host: host.replace(/^\[|\]$/g, ''), port: Number(port) };
+}
+
 function freeze(settings: Settings): Config {
-  const [, host = '', port = ''] = LISTEN.exec(settings.listen) ?? [];
   const dataDir = resolve(settings.dataDir);
   const keysFile = resolve(settings.keys ?? `${dataDir}.keys.json`);
   // whoever copies or loses the data folder must not copy or lose the keys to it in the same go
@@ -119,10 +148,10 @@ function freeze(settings: Settings): Config {
     throw new OperatorError('config.keys-inside', { file: keysFile });
   return Object.freeze({
     dataDir,
-    host: host.replace(/^\[|\]$/g, ''),
-    port: Number(port),
+    ...addressOf(settings.listen),
+    metrics: settings.metricsListen === undefined ? undefined : Object.freeze(addressOf(settings.metricsListen)),
     keysFile,
-    databaseFile: place(settings.database, 'sqlite:', 'database', resolve(dataDir, 'safe.sqlite')),
+    database: databaseOf(settings, resolve(dataDir, 'safe.sqlite')),
     blobsDir: place(settings.blobs, 'file:', 'blobs', resolve(dataDir, 'blobs')),
     logFile: settings.logFile,
     logLevel: settings.logLevel,
@@ -137,6 +166,7 @@ function freeze(settings: Settings): Config {
     headerSeconds: settings.headerSeconds,
     pace: Object.freeze({ windowSeconds: settings.stallSeconds, minBytesPerSecond: settings.minBytesPerSecond }),
     transfers: Object.freeze({ perDevice: settings.deviceTransfers, perProcess: settings.processTransfers }),
+    scrub: Object.freeze({ days: settings.scrubDays, bytesPerSecond: settings.scrubMibPerSecond * 1024 * 1024 }),
     vaults: Object.freeze({
       entriesPerHour: settings.entriesPerHour,
       pendingMs: settings.pendingMinutes * 60_000,
@@ -145,15 +175,48 @@ function freeze(settings: Settings): Config {
   });
 }
 
+/** `sqlite:FILE` or `postgres://USER@HOST/DATABASE`. */
+function databaseOf(
+  { database, databasePasswordFile, databaseConnections }: Settings,
+  fallback: string,
+): DatabaseAddress {
+  if (database === undefined || !/^postgres(ql)?:/.test(database))
+    return place(database, 'sqlite:', 'database', fallback, 'sqlite:…, postgres://…');
+  const url = URL.canParse(database) ? new URL(database) : undefined;
+  if (url === undefined || url.hostname === '' || url.pathname.length < 2)
+    throw new OperatorError('config.store', { setting: 'database', supported: 'postgres://USER@HOST/DATABASE' });
+  const password =
+    databasePasswordFile === undefined ? decodeURIComponent(url.password) : secretIn(databasePasswordFile);
+  url.password = '';
+  return Object.freeze({ url: url.href, password: password || undefined, connections: databaseConnections });
+}
+
+/** A secret that lies in a file, without the line's end. @throws OperatorError `config.file` */
+function secretIn(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+  } catch (cause) {
+    throw new OperatorError('config.file', { file }, 2, { cause });
+  }
+}
+
 /** `sqlite:FILE` or `file:DIR`; anything else is a store that this version does not have. */
-function place(url: string | undefined, scheme: string, setting: string, fallback: string): string {
+function place(
+  url: string | undefined,
+  scheme: string,
+  setting: string,
+  fallback: string,
+  supported = `${scheme}…`,
+): string {
   if (url === undefined) return fallback;
   if (!url.startsWith(scheme) || url.length === scheme.length || url.startsWith(`${scheme}//`))
-    throw new OperatorError('config.store', { setting, supported: `${scheme}…` });
+    throw new OperatorError('config.store', { setting, supported });
   return resolve(url.slice(scheme.length));
 }
 
-/** The configuration as `config show` prints it. Secrets appear only as `[set]`; today no setting holds one. */
+/** The configuration as `config show` prints it. Secrets appear only as `[set]`. */
 export function showConfig(config: Config): Record<string, unknown> {
-  return { ...config, logFile: config.logFile ?? null };
+  const { database } = config;
+  const masked = typeof database === 'string' ? database : { ...database, password: database.password && '[set]' };
+  return { ...config, database: masked, logFile: config.logFile ?? null, metrics: config.metrics ?? null };
 }

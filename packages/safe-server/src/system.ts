@@ -49,22 +49,25 @@ export async function openSystem(config: Config, { log, create }: OpenOptions): 
   if (found === undefined) await refuseWithoutRing(config, create);
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
   const store = await FolderStore.open(config.blobsDir);
-  const ring = found ?? (await makeRing(config, random));
-  const db = await Db.open(config.databaseFile, SCHEMA);
+  const db = await Db.open(config.database, SCHEMA);
+  let ring: KeyRing;
   try {
+    ring = found ?? (await ringFor(db, config, random));
     await claim(db, store, ring);
     await refuseForeignRing(db, store, ring);
   } catch (error) {
     await db.close();
     throw error;
   }
-  const clock = Date.now;
+  const clock = () => db.clock();
   const deps: Deps = { db, blobs: store, ring, clock, random, log, config, audit: new Audit(db, clock) };
   return { deps, store, ringIsNew: found === undefined, close: () => db.close() };
 }
 
 async function refuseWithoutRing(config: Config, create: boolean): Promise<void> {
-  const stored = existsSync(config.databaseFile) || (existsSync(config.blobsDir) && !(await isEmpty(config)));
+  const { database } = config;
+  const hasFile = typeof database === 'string' && existsSync(database);
+  const stored = hasFile || (existsSync(config.blobsDir) && !(await isEmpty(config)));
   if (stored) throw new OperatorError('keys.missing', { file: config.keysFile }, 1);
   if (!create) throw new OperatorError('store.missing', { dir: config.dataDir }, 14);
 }
@@ -81,6 +84,15 @@ async function isEmptyBucket(blobs: BlobStore): Promise<boolean> {
     if (!done) return false;
   }
   return true;
+}
+
+/** A new ring for a new database. One that has a server already must not be given another. */
+async function ringFor(db: Db, config: Config, random: (n: number) => Uint8Array): Promise<KeyRing> {
+  const known = await db.read((manager) => meta(manager, SERVER_ID));
+  if (known === undefined) return await makeRing(config, random);
+  const ring = await readRing(config.keysFile, random); // made by a server that started in the same moment
+  if (ring === undefined) throw new OperatorError('keys.missing', { file: config.keysFile }, 1);
+  return ring;
 }
 
 /** A second server that starts in the same moment may have been faster: then its ring is the ring. */

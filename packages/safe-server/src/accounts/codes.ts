@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { EntityManager } from 'typeorm';
+import { type EntityManager, IsNull } from 'typeorm';
 import { CodeEntity } from './entities.ts';
 
 /** Crockford's base32: no I, L, O, U, so a code read over the telephone arrives. */
@@ -40,6 +40,6 @@ export async function issueCode(
 export async function redeemCode(manager: EntityManager, typed: string, now: number): Promise<string | undefined> {
   const row = await manager.findOneBy(CodeEntity, { codeHash: hashCode(typed), purpose: 'enrol' });
   if (row === null || row.usedAt !== null || row.expiresAt <= now) return undefined;
-  await manager.update(CodeEntity, { codeHash: row.codeHash }, { usedAt: now });
-  return row.number;
+  const taken = await manager.update(CodeEntity, { codeHash: row.codeHash, usedAt: IsNull() }, { usedAt: now });
+  return taken.affected === 1 ? row.number : undefined;
 }

@@ -1,5 +1,6 @@
 import { isIPv6 } from 'node:net';
 import { type EntityManager, LessThan } from 'typeorm';
+import { lockName } from '../db/locks.ts';
 import { AttemptEntity } from './entities.ts';
 
 const WINDOW = 15 * 60_000;
@@ -35,6 +36,7 @@ function network(address: string): string {
 
 /** Seconds until this source may guess again; undefined when it may now. Limits by source only: no account can be locked by others. */
 export async function mustWait(manager: EntityManager, source: string, now: number): Promise<number | undefined> {
+  await lockName(manager, `guess ${source}`); // guesses side by side are counted one after the other
   const window = now - (now % WINDOW);
   const rows = await manager.findBy(AttemptEntity, [
     { source, window },

@@ -25,6 +25,10 @@ export const de: Table = {
   'keys.copy-verified': 'Die Kopie {file} ist gleich: vermerkt.',
   'keys.keep-elsewhere':
     'Bewahren Sie eine Kopie des Schlüsselbunds {file} getrennt von den Daten auf, dann bestätigen Sie: safe-server keys verify KOPIE',
+  'database.unreachable':
+    'Datenbank nicht erreichbar ({reason}). Prüfen Sie --database und ob der PostgreSQL-Server läuft.',
+  'database.newer':
+    'Diese Datenbank stammt von einer neueren Version von safe-server (Migration {migration}). Installieren Sie diese Version.',
   'store.missing': 'Keine Daten in {dir}. Starten Sie zuerst «safe-server serve», oder prüfen Sie --data-dir.',
   'store.behind':
     'Die Datenbank ist leer, der Speicher nicht. Stellen Sie die Datenbank wieder her; der Neuaufbau aus dem Speicher kommt in einer späteren Version.',
@@ -111,6 +115,7 @@ export const de: Table = {
   'option.log-file': 'Protokoll in eine Datei statt auf die Fehlerausgabe',
   'option.log-level': 'Ausführlichkeit des Protokolls',
   'option.trust-proxy': 'Anzahl Proxys davor',
+  'option.metrics-listen': 'Adresse der Messwerte für Prometheus, [HOST:]PORT: nur diese Maschine, ausser ein Host ist angegeben',
   'option.number': 'Abonnentennummer',
   'option.name': 'Name',
   'option.email': 'E-Mail-Adresse',

@@ -25,6 +25,10 @@ export const en: Table = {
   'keys.copy-verified': 'The copy {file} is identical: noted.',
   'keys.keep-elsewhere':
     'Keep a copy of the key ring {file} away from the data, then confirm: safe-server keys verify COPY',
+  'database.unreachable':
+    'The database cannot be reached ({reason}). Check --database and that the PostgreSQL server runs.',
+  'database.newer':
+    'This database comes from a later version of safe-server (migration {migration}). Install that version.',
   'store.missing': 'No data in {dir}. Run "safe-server serve" first, or check --data-dir.',
   'store.behind':
     'The database is empty but the store is not. Restore the database; rebuilding it from the store comes in a later version.',
@@ -111,6 +115,7 @@ export const en: Table = {
   'option.log-file': 'Log to a file instead of standard error',
   'option.log-level': 'How much is logged',
   'option.trust-proxy': 'Number of proxies in front',
+  'option.metrics-listen': 'Address of the metrics for Prometheus, [HOST:]PORT: this machine only unless a host is given',
   'option.number': 'Subscriber number',
   'option.name': 'Name',
   'option.email': 'E-mail address',

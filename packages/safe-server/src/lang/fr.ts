@@ -23,6 +23,10 @@ export const fr = {
   'keys.copy-verified': "La copie {file} est identique : c'est noté.",
   'keys.keep-elsewhere':
     'Gardez une copie du trousseau {file} ailleurs que les données, puis confirmez : safe-server keys verify COPIE',
+  'database.unreachable':
+    'Base de données inaccessible ({reason}). Vérifiez --database et que le serveur PostgreSQL tourne.',
+  'database.newer':
+    "Cette base de données vient d'une version plus récente de safe-server (migration {migration}). Installez cette version.",
   'store.missing': "Pas de données dans {dir}. Lancez d'abord « safe-server serve », ou vérifiez --data-dir.",
   'store.behind':
     "La base de données est vide mais le stockage ne l'est pas. Restaurez la base de données ; la reconstruction depuis le stockage viendra dans une version ultérieure.",
@@ -110,6 +114,7 @@ export const fr = {
   'option.log-file': "Journal dans un fichier plutôt que sur la sortie d'erreur",
   'option.log-level': 'Détail du journal',
   'option.trust-proxy': 'Nombre de mandataires (proxies) placés devant',
+  'option.metrics-listen': 'Adresse des mesures pour Prometheus, [HÔTE:]PORT : cette machine seulement, sauf si un hôte est indiqué',
   'option.number': "Numéro d'abonné",
   'option.name': 'Nom',
   'option.email': 'Adresse e-mail',

@@ -25,6 +25,10 @@ export const it: Table = {
   'keys.copy-verified': 'La copia {file} è identica: annotato.',
   'keys.keep-elsewhere':
     'Conservate una copia del portachiavi {file} lontano dai dati, poi confermate: safe-server keys verify COPIA',
+  'database.unreachable':
+    'Banca dati non raggiungibile ({reason}). Controllate --database e che il server PostgreSQL sia in funzione.',
+  'database.newer':
+    'Questa banca dati viene da una versione più recente di safe-server (migrazione {migration}). Installate quella versione.',
   'store.missing': 'Nessun dato in {dir}. Avviate prima «safe-server serve», o controllate --data-dir.',
   'store.behind':
     'La banca dati è vuota ma la memoria no. Ripristinate la banca dati; la ricostruzione dalla memoria arriverà in una versione successiva.',
@@ -112,6 +116,7 @@ export const it: Table = {
   'option.log-file': "Registro in un file invece che sull'uscita d'errore",
   'option.log-level': 'Dettaglio del registro',
   'option.trust-proxy': 'Numero di proxy davanti',
+  'option.metrics-listen': 'Indirizzo delle misure per Prometheus, [HOST:]PORTA: solo questa macchina, salvo se è indicato un host',
   'option.number': "Numero d'abbonato",
   'option.name': 'Nome',
   'option.email': 'Indirizzo e-mail',

@@ -25,6 +25,6 @@ export async function consumeChallenge(
 ): Promise<Buffer | undefined> {
   const row = await manager.findOneBy(ChallengeEntity, { deviceId });
   if (row === null) return undefined;
-  await manager.delete(ChallengeEntity, { deviceId });
-  return row.expiresAt > now ? row.challenge : undefined;
+  const { affected } = await manager.delete(ChallengeEntity, { deviceId, challenge: row.challenge });
+  return affected === 1 && row.expiresAt > now ? row.challenge : undefined;
 }

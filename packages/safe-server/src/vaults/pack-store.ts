@@ -1,4 +1,5 @@
 import { type EntityManager, In, IsNull } from 'typeorm';
+import { lockVault } from '../db/locks.ts';
 import { ServerError } from '../errors.ts';
 import { PackEntity, type PackRow, VaultEntity } from './entities.ts';
 
@@ -22,6 +23,7 @@ export async function reservePack(
   { now, expiresAt, quotaBytes }: { now: number; expiresAt: number; quotaBytes: number },
 ): Promise<Reservation> {
   const { vaultId, packId, length } = pack;
+  await lockVault(manager, vaultId);
   const known = await manager.findOneBy(PackEntity, { vaultId, packId });
   // sealed anew under another id: this one is used up
   if (known !== null && known.replacedBy !== null) throw new ServerError('pack-gone');
@@ -54,6 +56,7 @@ export async function finishPack(
   now: number,
 ): Promise<void> {
   const { vaultId, packId, length } = pack;
+  await lockVault(manager, vaultId);
   const known = await manager.findOneBy(PackEntity, { vaultId, packId });
   if (known === null) {
     await addBytes(manager, vaultId, length);
@@ -70,6 +73,7 @@ export async function releasePack(
   manager: EntityManager,
   { vaultId, packId }: { vaultId: string; packId: string },
 ): Promise<void> {
+  await lockVault(manager, vaultId);
   const pending = await manager.findOneBy(PackEntity, { vaultId, packId, state: 'pending' });
   if (pending === null) return;
   await manager.delete(PackEntity, { vaultId, packId });
@@ -128,6 +132,7 @@ export async function renewPacks(
   packIds: readonly string[],
   now: number,
 ): Promise<void> {
+  await lockVault(manager, vaultId);
   for (const batch of batches(packIds)) {
     const where = { vaultId, packId: In(batch) };
     await manager.update(PackEntity, { ...where, state: 'condemned' }, { state: 'stored', unreferencedSince: now });
