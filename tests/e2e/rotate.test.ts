@@ -15,9 +15,11 @@ import {
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { Agent } from '../support/agent.ts';
 import { differences } from '../support/compare.ts';
+import { lacksProgram, testWith } from '../support/faults.ts';
 import { HostileServer } from '../support/hostile.ts';
 import { withVault } from '../support/invariants.ts';
 import { noise } from '../support/noise.ts';
+import { Terminal } from '../support/pty.ts';
 import { SECRET, World } from '../support/world.ts';
 
 jest.setTimeout(180_000); // dozens of processes, on a busy machine too
@@ -80,6 +82,21 @@ describe('a computer was stolen together with the secret key', () => {
     expect(sent.newBytes).toBeLessThan(60_000);
     expect(sent.sentBytes).toBeLessThanOrEqual(512 * 1024);
   });
+
+  testWith(lacksProgram('python3'))(
+    'at a terminal, a computer that remembered the old key asks for the new one, once',
+    async () => {
+      const home = world.path('guichet', 'cresus-safe');
+      cpSync(stolen.home, home, { recursive: true });
+      const desk = new Agent(home);
+      const screen = new Terminal(desk, ['snapshots', 'Dupont SA', '--lang', 'fr']);
+      await screen.answer('Clé secrète : ', `${NEXT}\r`);
+      expect(await screen.ends()).toBe(0);
+      expect(screen.written).toContain('renouvelé les clés du coffre');
+      expect(rootOf(desk)).toBe(rootOf(first));
+      await desk.json(['snapshots', 'Dupont SA']);
+    },
+  );
 
   it('another computer is told, takes the typed key once, and remembers the new root in the place of the old', async () => {
     const refused = await second.refused(['verify']);
