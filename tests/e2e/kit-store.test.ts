@@ -35,6 +35,9 @@ beforeAll(async () => {
   await first.json(['mandate', 'add', 'Rochat', '--path', rochat]);
   await first.send('Dupont SA', '--comment', 'avant bouclement');
   await first.send('Rochat');
+  const replaced = world.path('ancien.html');
+  await first.refused(['kit', 'create', replaced]);
+  await first.json(['kit', 'create', replaced, '--typed-back', kitOnPage(replaced)]);
   page = world.path('kit.html');
   await first.refused(['kit', 'create', page]);
   await first.json(['kit', 'create', page, '--typed-back', kitOnPage(page)]);
@@ -116,6 +119,9 @@ describe('R-03 the key ring and the database are lost', () => {
     expect(await agent.refused(['snapshots', 'Rochat'])).toMatchObject({ exitCode: 2 });
     const again = agent.with({ env: { CRESUS_SAFE_KIT: kitOnPage(page) } });
     expect(await again.json(['snapshots', 'Rochat'])).toMatchObject({ snapshots: [{}] });
+    const old = ['kit', 'use', '--store', `file:${copy}`, '--kit-file', world.path('ancien.html'), '--lang', 'en'];
+    const said = await rescuer().refused(old);
+    expect([said.exitCode, said.error.message]).toEqual([4, expect.stringMatching(/printed last/)]);
     const wrong = world.write('faux.txt', 'CSKI-T1QQ-QQQQ');
     expect(await rescuer().refused(['kit', 'use', '--store', `file:${copy}`, '--kit-file', wrong])).toMatchObject({
       exitCode: 2,
@@ -139,7 +145,7 @@ describe('R-03 the key ring and the database are lost', () => {
     rmSync(join(vault, 'j', last));
     expect((await use(rescuer())).mandates).toMatchObject([{ snapshots: 1 }, { snapshots: 1 }]);
     // the entry of the kit itself is a slot-change: without it the kit opens nothing, which is said
-    for (const name of readdirSync(join(vault, 'j')).toSorted().slice(3)) rmSync(join(vault, 'j', name));
+    for (const name of readdirSync(join(vault, 'j')).toSorted().slice(4)) rmSync(join(vault, 'j', name));
     expect(await rescuer().refused(['kit', 'use', '--store', `file:${copy}`, '--kit-file', page])).toMatchObject({
       exitCode: 4,
     });

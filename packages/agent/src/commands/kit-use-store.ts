@@ -15,7 +15,7 @@ import type { Context } from './context.ts';
 import { lockHome } from './home-lock.ts';
 import { decodedKit, givenKit, type KitUseArgs } from './kit-source.ts';
 import { openCopy, warner } from './open.ts';
-import { tryKit } from './open-store.ts';
+import { kitFits } from './open-store.ts';
 
 const VAULT_NAME = /^[0-9a-f]{32}$/;
 
@@ -69,10 +69,13 @@ function findVault(context: Context, folder: string, kit: Uint8Array, vaultId: s
   const all = vaultFolders(folder).filter((dir) => vaultId === undefined || basename(dir) === vaultId);
   const deviceId = findConfig(context.home)?.deviceId ?? asDeviceId(new Uint8Array(randomBytes(16)));
   const failures: AgentError[] = [];
+  let replaced = false;
   for (const dir of all) {
     const remote = new StoreRemote({ dir, deviceId, now: context.now, warn: () => undefined });
     try {
-      if (tryKit(remote, kit) !== undefined) return { dir, remote, deviceId };
+      const fits = kitFits(remote, kit);
+      if (fits === 'opens') return { dir, remote, deviceId };
+      replaced ||= fits === 'replaced';
     } catch (error) {
       failures.push(toAgentError(error));
     }
@@ -86,7 +89,7 @@ function findVault(context: Context, folder: string, kit: Uint8Array, vaultId: s
       params,
     });
   throw new AgentError('wrong-secret', 'the kit opens no vault of the copy', {
-    key: 'error.store-wrong-kit',
+    key: replaced ? 'error.store-old-kit' : 'error.store-wrong-kit',
     hint: 'hint.none',
     params,
   });

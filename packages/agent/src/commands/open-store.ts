@@ -1,4 +1,4 @@
-import { openWithKit, type VaultKeys } from '@cresus-safe/protocol';
+import { type Header, openWithKit, type VaultKeys } from '@cresus-safe/protocol';
 import { toAgentError } from '../errors.ts';
 import type { Config } from '../local/config.ts';
 import { prepareHome } from '../local/home.ts';
@@ -34,12 +34,21 @@ async function chooseOpener(context: Context): Promise<Opener> {
   return { kit: decodedKit((await givenKit(context, undefined)).code) };
 }
 
-/** The keys of the vault in a folder when this kit opens it; undefined when it does not. @throws AgentError other failures */
-export function tryKit(remote: StoreRemote, kit: Uint8Array): VaultKeys | undefined {
+/**
+ * What a kit is to a vault in a copy: it opens it, it did before it was replaced (or the keys were renewed), or neither.
+ * @throws AgentError what is damaged, `not-found`
+ */
+export function kitFits(remote: StoreRemote, kit: Uint8Array): 'opens' | 'replaced' | 'no' {
+  if (opens(remote.header, kit)) return 'opens';
+  return remote.earlierHeaders.some((header) => opens(header, kit)) ? 'replaced' : 'no';
+}
+
+function opens(header: Header, kit: Uint8Array): boolean {
   try {
-    return openWithKit(remote.header, kit);
+    openWithKit(header, kit).wipe();
+    return true;
   } catch (error) {
-    if (toAgentError(error).kind === 'wrong-secret') return undefined;
+    if (toAgentError(error).kind === 'wrong-secret') return false;
     throw error;
   }
 }

@@ -32,7 +32,8 @@ export interface StoreOptions {
 
 interface Journal {
   readonly frames: readonly RawFrame[];
-  readonly header: Header;
+  /** All headers, the newest last. */
+  readonly headers: readonly [Header, ...Header[]];
   readonly serverId: ServerId;
   /** Which frame has the record of a snapshot. */
   readonly records: ReadonlyMap<string, number>;
@@ -57,7 +58,13 @@ export class StoreRemote implements Remote {
 
   /** The newest header of the journal. @throws AgentError `not-found` */
   get header(): Header {
-    return this.#read().header;
+    const { headers } = this.#read();
+    return headers.at(-1) ?? headers[0];
+  }
+
+  /** The headers before the newest. */
+  get earlierHeaders(): readonly Header[] {
+    return this.#read().headers.slice(0, -1);
   }
 
   async account(): Promise<Account> {
@@ -78,8 +85,8 @@ export class StoreRemote implements Remote {
   }
 
   async vault(): Promise<RemoteVault> {
-    const { header, frames } = this.#read();
-    const { vaultId, bytes } = header;
+    const { frames } = this.#read();
+    const { vaultId, bytes } = this.header;
     return { vaultId, header: bytes, share: NO_SHARE, challenge: new Uint8Array(32), head: frames.length };
   }
 
@@ -167,7 +174,7 @@ export class StoreRemote implements Remote {
     const seqs = seqsIn(dir);
     const frames: RawFrame[] = [];
     const records = new Map<string, number>();
-    let header: Header | undefined;
+    const headers: Header[] = [];
     let serverId: ServerId | undefined;
     for (const seq of seqs) {
       const frame = seq === frames.length + 1 ? this.#tried(seq) : undefined;
@@ -180,7 +187,7 @@ export class StoreRemote implements Remote {
         break;
       }
       const { entry, attached, attachment, receipt } = frame;
-      if (attached.type === 'header') header = attached.header;
+      if (attached.type === 'header') headers.push(attached.header);
       if (attached.type === 'record') records.set(entry.subject, seq);
       serverId ??= receipt.serverId;
       frames.push({
@@ -189,8 +196,9 @@ export class StoreRemote implements Remote {
         receipt: receipt.encoded,
       });
     }
-    if (header === undefined || serverId === undefined) throw noVault(dir);
-    return { frames, header, serverId, records };
+    const [first, ...more] = headers;
+    if (first === undefined || serverId === undefined) throw noVault(dir);
+    return { frames, headers: [first, ...more], serverId, records };
   }
 
   #tried(seq: number): StoredFrame | undefined {

@@ -171,6 +171,8 @@ export const de: Locale = {
     'store-read-only':
       'Dieser Computer liest nur eine Kopie des Speichers ({{path}}): er kann nichts senden und nichts ändern.',
     'store-address': 'Geben Sie einen Ordner an: --store file:ORDNER',
+    'store-old-kit':
+      'Dieses Notfall-Kit wurde seither ersetzt, oder die Schlüssel des Tresors erneuert: es braucht das zuletzt gedruckte.',
     'store-wrong-kit': 'Dieses Notfall-Kit öffnet keinen der {{vaults}} Tresore dieser Kopie.',
     'store-connected':
       'Dieser Computer ist mit einem Server verbunden; eine Kopie des Speichers wird in einem eigenen Ordner des Agenten geöffnet.',
@@ -413,6 +415,16 @@ export const de: Locale = {
     'pin-rebuilt': 'Was dieser Computer vom Tresor behielt, war beschädigt und wurde neu aufgebaut.',
     'snapshot-repeated': 'Der Server zeigt dieselbe Sicherung zweimal (Schritt {{seq}}): nicht beachtet.',
     'snapshot-unknown': 'Schritt {{seq}} spricht von einer unbekannten Sicherung: nicht beachtet.',
+    'snapshots-damaged_one':
+      '{{count}} Sicherung ist auf dem Server beschädigt; die nächste Sendung repariert, was noch auf diesem Computer liegt.',
+    'snapshots-damaged_other':
+      '{{count}} Sicherungen sind auf dem Server beschädigt; die nächste Sendung repariert, was noch auf diesem Computer liegt.',
+    'still-damaged_one':
+      '«{{name}}»: {{count}} alte Sicherung bleibt beschädigt, weil ihr Inhalt nicht mehr ganz auf diesem Computer liegt. Neue Sicherungen sind vollständig.',
+    'still-damaged_other':
+      '«{{name}}»: {{count}} alte Sicherungen bleiben beschädigt, weil ihr Inhalt nicht mehr ganz auf diesem Computer liegt. Neue Sicherungen sind vollständig.',
+    'heal-failed':
+      '«{{name}}»: Die auf dem Server beschädigten alten Sicherungen konnten nicht repariert werden ({{message}}). Die nächste Sendung versucht es wieder.',
     'summary-damaged': 'Schritt {{seq}} ist unlesbar: {{reason}}',
     'file-cache-rebuilt': 'Das Gedächtnis der unveränderten Dateien war beschädigt: alle werden neu gelesen.',
     'repair-later':
@@ -574,6 +586,8 @@ export const de: Locale = {
   },
   module: { accounting: 'Buchhaltung', invoicing: 'Fakturierung', payroll: 'Löhne' },
   send: {
+    healed_one: '{{count}} alte Sicherung, auf dem Server beschädigt, ist repariert.',
+    healed_other: '{{count}} alte Sicherungen, auf dem Server beschädigt, sind repariert.',
     describe: 'sendet Mandate an Crésus Safe',
     names: 'Mandate, die gesendet werden',
     all: 'alle Mandate dieses Computers',

@@ -168,6 +168,8 @@ export const en: Locale = {
     'store-pack': 'A pack of the copy is missing or damaged: {{path}} ({{reason}})',
     'store-read-only': 'This computer only reads from a copy of the store ({{path}}): it can send and change nothing.',
     'store-address': 'Name a folder: --store file:DIR',
+    'store-old-kit':
+      'This recovery kit has since been replaced, or the keys of the vault were renewed: the kit that was printed last is needed.',
     'store-wrong-kit': 'This recovery kit opens none of the {{vaults}} vaults in this copy.',
     'store-connected':
       'This computer is connected to a server; a copy of the store is opened in a home folder of its own.',
@@ -388,6 +390,16 @@ export const en: Locale = {
     'pin-rebuilt': 'What this computer kept of the vault was damaged and was rebuilt.',
     'snapshot-repeated': 'The server shows the same snapshot twice (step {{seq}}): ignored.',
     'snapshot-unknown': 'Step {{seq}} speaks of an unknown snapshot: ignored.',
+    'snapshots-damaged_one':
+      '{{count}} snapshot is damaged on the server; the next send repairs what is still on this computer.',
+    'snapshots-damaged_other':
+      '{{count}} snapshots are damaged on the server; the next send repairs what is still on this computer.',
+    'still-damaged_one':
+      '"{{name}}": {{count}} old snapshot stays damaged, because what it held is no longer all on this computer. New snapshots are whole.',
+    'still-damaged_other':
+      '"{{name}}": {{count}} old snapshots stay damaged, because what they held is no longer all on this computer. New snapshots are whole.',
+    'heal-failed':
+      '"{{name}}": the old snapshots that are damaged on the server could not be repaired ({{message}}). The next send tries again.',
     'summary-damaged': 'Step {{seq}} is unreadable: {{reason}}',
     'file-cache-rebuilt': 'The memory of unchanged files was damaged: all are read again.',
     'repair-later':
@@ -545,6 +557,8 @@ export const en: Locale = {
   },
   module: { accounting: 'Accounting', invoicing: 'Invoicing', payroll: 'Payroll' },
   send: {
+    healed_one: '{{count}} old snapshot, damaged on the server, is repaired.',
+    healed_other: '{{count}} old snapshots, damaged on the server, are repaired.',
     describe: 'sends mandates to Crésus Safe',
     names: 'mandates to send',
     all: 'all mandates of this computer',

@@ -168,6 +168,8 @@ export const fr = {
     'store-read-only':
       'Cet ordinateur lit seulement une copie du stockage ({{path}}) : il ne peut rien envoyer ni changer.',
     'store-address': 'Indiquez un dossier : --store file:DOSSIER',
+    'store-old-kit':
+      'Ce kit de secours a été remplacé depuis, ou les clés du coffre renouvelées : il faut le kit imprimé en dernier.',
     'store-wrong-kit': "Ce kit de secours n'ouvre aucun des {{vaults}} coffres de cette copie.",
     'store-connected':
       "Cet ordinateur est connecté à un serveur ; une copie du stockage s'ouvre dans un dossier d'agent à part.",
@@ -396,6 +398,16 @@ export const fr = {
     'pin-rebuilt': 'Ce que cet ordinateur retenait du coffre était abîmé et a été reconstruit.',
     'snapshot-repeated': 'Le serveur montre deux fois la même sauvegarde (étape {{seq}}) : ignoré.',
     'snapshot-unknown': "L'étape {{seq}} parle d'une sauvegarde inconnue : ignoré.",
+    'snapshots-damaged_one':
+      '{{count}} sauvegarde est abîmée sur le serveur ; le prochain envoi répare ce qui est encore sur cet ordinateur.',
+    'snapshots-damaged_other':
+      '{{count}} sauvegardes sont abîmées sur le serveur ; le prochain envoi répare ce qui est encore sur cet ordinateur.',
+    'still-damaged_one':
+      "« {{name}} » : {{count}} ancienne sauvegarde reste abîmée, car ce qu'elle contenait n'est plus entièrement sur cet ordinateur. Les nouvelles sauvegardes sont entières.",
+    'still-damaged_other':
+      "« {{name}} » : {{count}} anciennes sauvegardes restent abîmées, car ce qu'elles contenaient n'est plus entièrement sur cet ordinateur. Les nouvelles sauvegardes sont entières.",
+    'heal-failed':
+      "« {{name}} » : les anciennes sauvegardes abîmées sur le serveur n'ont pas pu être réparées ({{message}}). Le prochain envoi réessaie.",
     'summary-damaged': "L'étape {{seq}} est illisible : {{reason}}",
     'file-cache-rebuilt': 'La mémoire des fichiers inchangés était abîmée : tous sont relus.',
     'repair-later':
@@ -555,6 +567,8 @@ export const fr = {
   },
   module: { accounting: 'Comptabilité', invoicing: 'Facturation', payroll: 'Salaires' },
   send: {
+    healed_one: '{{count}} ancienne sauvegarde, abîmée sur le serveur, est réparée.',
+    healed_other: '{{count}} anciennes sauvegardes, abîmées sur le serveur, sont réparées.',
     describe: 'envoie des mandats à Crésus Safe',
     names: 'mandats à envoyer',
     all: 'tous les mandats de cet ordinateur',

@@ -171,6 +171,8 @@ export const it: Locale = {
     'store-read-only':
       "Questo computer legge soltanto una copia dell'archivio ({{path}}): non può inviare né cambiare nulla.",
     'store-address': 'Indichi una cartella: --store file:CARTELLA',
+    'store-old-kit':
+      "Questo kit di soccorso è stato sostituito nel frattempo, o le chiavi della cassaforte rinnovate: serve l'ultimo kit stampato.",
     'store-wrong-kit': 'Questo kit di soccorso non apre nessuna delle {{vaults}} casseforti di questa copia.',
     'store-connected':
       "Questo computer è collegato a un server; una copia dell'archivio si apre in una cartella dell'agente a parte.",
@@ -402,6 +404,16 @@ export const it: Locale = {
     'pin-rebuilt': 'Ciò che questo computer ricordava della cassaforte era danneggiato ed è stato ricostruito.',
     'snapshot-repeated': 'Il server mostra due volte lo stesso salvataggio (tappa {{seq}}): ignorato.',
     'snapshot-unknown': 'La tappa {{seq}} parla di un salvataggio sconosciuto: ignorato.',
+    'snapshots-damaged_one':
+      '{{count}} backup è danneggiato sul server; il prossimo invio ripara ciò che è ancora su questo computer.',
+    'snapshots-damaged_other':
+      '{{count}} backup sono danneggiati sul server; il prossimo invio ripara ciò che è ancora su questo computer.',
+    'still-damaged_one':
+      '«{{name}}»: {{count}} vecchio backup resta danneggiato, perché il suo contenuto non è più interamente su questo computer. I nuovi backup sono completi.',
+    'still-damaged_other':
+      '«{{name}}»: {{count}} vecchi backup restano danneggiati, perché il loro contenuto non è più interamente su questo computer. I nuovi backup sono completi.',
+    'heal-failed':
+      '«{{name}}»: i vecchi backup danneggiati sul server non hanno potuto essere riparati ({{message}}). Il prossimo invio riprova.',
     'summary-damaged': 'La tappa {{seq}} è illeggibile: {{reason}}',
     'file-cache-rebuilt': 'La memoria dei file invariati era danneggiata: tutti sono riletti.',
     'repair-later':
@@ -562,6 +574,8 @@ export const it: Locale = {
   },
   module: { accounting: 'Contabilità', invoicing: 'Fatturazione', payroll: 'Salari' },
   send: {
+    healed_one: '{{count}} vecchio backup, danneggiato sul server, è riparato.',
+    healed_other: '{{count}} vecchi backup, danneggiati sul server, sono riparati.',
     describe: 'invia dei mandati a Crésus Safe',
     names: 'mandati da inviare',
     all: 'tutti i mandati di questo computer',
