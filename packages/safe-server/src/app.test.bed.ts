@@ -9,6 +9,7 @@ import { Audit } from './audit/audit.ts';
 import { MemoryStore } from './blobs/memory-store.ts';
 import type { BlobStore } from './blobs/store.ts';
 import { loadConfig } from './config.ts';
+import { testDatabase } from './db/database.test.bed.ts';
 import { SCHEMA } from './db/entities.ts';
 import { Db } from './db/unit-of-work.ts';
 import type { Deps } from './deps.ts';
@@ -60,7 +61,7 @@ export async function startTestServer(settings: Record<string, unknown> = {}, bl
   const time = { now: Date.parse('2026-11-24T12:00:00Z') };
   const clock = () => time.now;
   const random = (n: number) => new Uint8Array(randomBytes(n));
-  const db = await Db.open(join(dir, 'test.sqlite'), SCHEMA);
+  const db = await Db.open(testDatabase(join(dir, 'test.sqlite')), SCHEMA);
   const config = await loadConfig({ dataDir: join(dir, 'data'), ...settings }, {});
   const ring = KeyRing.create(random, time.now);
   const store = blobs ?? new MemoryStore();

@@ -125,8 +125,7 @@ export class PostgresEngine implements Engine {
 function dataSource({ url, password, connections }: PostgresAddress, schema: DbSchema): DataSource {
   return new DataSource({
     type: 'postgres',
-    url,
-    ...(password !== undefined && { password }),
+    url: withPassword(url, password),
     applicationName: 'safe-server',
     installExtensions: false,
     entities: entitiesFor('postgres', schema.entities),
@@ -141,6 +140,13 @@ function dataSource({ url, password, connections }: PostgresAddress, schema: DbS
       idle_in_transaction_session_timeout: STATEMENT_MS,
     },
   });
+}
+
+/** typeorm takes the password from the URL or not at all. */
+function withPassword(url: string, password: string | undefined): string {
+  const full = new URL(url);
+  if (password !== undefined) full.password = encodeURIComponent(password);
+  return full.href;
 }
 
 async function migrate(source: DataSource, schema: DbSchema): Promise<void> {

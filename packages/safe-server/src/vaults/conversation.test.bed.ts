@@ -35,6 +35,7 @@ import { DeviceEntity, type Subscriber, SubscriberEntity } from '../accounts/ent
 import { FolderStore } from '../blobs/folder-store.ts';
 import { MemoryStore } from '../blobs/memory-store.ts';
 import type { BlobStore } from '../blobs/store.ts';
+import { testDatabase } from '../db/database.test.bed.ts';
 import { SCHEMA } from '../db/entities.ts';
 import { Db } from '../db/unit-of-work.ts';
 import { mountRoutes } from '../http/dispatch.ts';
@@ -75,12 +76,14 @@ const ACTIVE: VaultSubscription = {
 /** Starts a server on a fresh database. `folder`: blobs lie in files instead of memory. */
 export async function startBed({ folder = false, entriesPerHour = 1000 } = {}): Promise<Bed> {
   const dir = await mkdtemp(join(tmpdir(), 'safe-vaults-'));
-  const db = await Db.open(join(dir, 'safe.sqlite'), SCHEMA);
-  const blobs = folder ? await FolderStore.open(join(dir, 'blobs')) : new MemoryStore();
+  const db = await Db.open(testDatabase(join(dir, 'safe.sqlite')), SCHEMA);
+  const disk = folder ? await FolderStore.open(join(dir, 'blobs')) : undefined;
+  const blobs = disk ?? new MemoryStore();
   const knobs: Knobs = { now: Date.UTC(2026, 10, 24, 9), subscription: ACTIVE };
   const deps: VaultDeps = {
     db,
     blobs,
+    ...(disk && { room: () => disk.room() }),
     ring: KeyRing.create(randomBytes, knobs.now),
     clock: () => knobs.now,
     random: randomBytes,
