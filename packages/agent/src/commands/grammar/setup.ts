@@ -112,7 +112,7 @@ function kit(argv: Argv, { texts, context, finish }: Grammar): Argv {
               .conflicts('anchor', 'without-anchor'),
             texts,
             'cresus-safe kit use',
-            [8, ...VAULT_CODES],
+            [8, ...VAULT_CODES, 14],
           ),
         async (args) =>
           finish(
