@@ -29,7 +29,11 @@ export async function sweepPending(deps: SweepDeps): Promise<SweepResult> {
 /** Entries that were committed but never copied to the bucket, so nobody sees them although they have a receipt. */
 async function mirrorLeftovers(deps: SweepDeps): Promise<number> {
   const rows = await deps.db.read((manager) =>
-    manager.find(EntryEntity, { select: { vaultId: true, seq: true }, where: { mirrored: false } }),
+    manager
+      .createQueryBuilder(EntryEntity, 'e')
+      .select(['e.vaultId', 'e.seq'])
+      .where('NOT e.mirrored') // in the words of its index
+      .getMany(),
   );
   for (const { vaultId, seq } of rows) await mirrorEntry(deps, vaultId, seq);
   return rows.length;

@@ -20,6 +20,8 @@ export interface VaultRow {
   headerSeq: number;
   /** Bytes of the packs that are reserved or stored. */
   usedBytes: number;
+  /** How many packs that are. */
+  usedObjects: number;
   createdAt: number;
 }
 
@@ -134,6 +136,7 @@ export const VaultEntity = new EntitySchema<VaultRow>({
     generation: { ...integer },
     headerSeq: { ...integer, name: 'header_seq' },
     usedBytes: { ...integer, name: 'used_bytes' },
+    usedObjects: { ...integer, name: 'used_objects' },
     createdAt: { ...integer, name: 'created_at' },
   },
 });

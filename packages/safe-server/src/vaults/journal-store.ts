@@ -132,7 +132,15 @@ async function moveHead(manager: EntityManager, { number, request, receipt }: Ap
   const { vaultId, seq, previous } = entry;
   if (entry.kind === 'vault-create') {
     if ((await findVault(manager, vaultId)) !== null || (await findVaultOf(manager, number)) !== null) return false;
-    const start = { headSeq: 1, headHash, generation: 0, headerSeq: 1, usedBytes: 0, createdAt: receipt.time };
+    const start = {
+      headSeq: 1,
+      headHash,
+      generation: 0,
+      headerSeq: 1,
+      usedBytes: 0,
+      usedObjects: 0,
+      createdAt: receipt.time,
+    };
     await manager.insert(VaultEntity, { vaultId, number, ...start });
     return true;
   }

@@ -44,7 +44,7 @@ export async function reservePack(
   const vault = await manager.findOneByOrFail(VaultEntity, { vaultId });
   if (vault.usedBytes + length > quotaBytes)
     throw new ServerError('quota', { limit: quotaBytes, usedBytes: vault.usedBytes });
-  await addBytes(manager, vaultId, length);
+  await countPack(manager, vaultId, length);
   await insertPack(manager, { ...pack, state: 'pending', createdAt: now, expiresAt, unreferencedSince: null });
   return 'reserved';
 }
@@ -59,7 +59,7 @@ export async function finishPack(
   await lockVault(manager, vaultId);
   const known = await manager.findOneBy(PackEntity, { vaultId, packId });
   if (known === null) {
-    await addBytes(manager, vaultId, length);
+    await countPack(manager, vaultId, length);
     await insertPack(manager, { ...pack, state: 'stored', createdAt: now, expiresAt: null, unreferencedSince: now });
     return;
   }
@@ -77,7 +77,7 @@ export async function releasePack(
   const pending = await manager.findOneBy(PackEntity, { vaultId, packId, state: 'pending' });
   if (pending === null) return;
   await manager.delete(PackEntity, { vaultId, packId });
-  await addBytes(manager, vaultId, -pending.length);
+  await uncountPack(manager, vaultId, pending.length);
 }
 
 /** A pack that can be read. */
@@ -153,8 +153,27 @@ async function insertPack(
   await manager.insert(PackEntity, { ...row, firstSeq: null, lastSeq: null });
 }
 
-async function addBytes(manager: EntityManager, vaultId: string, bytes: number): Promise<void> {
-  await manager.increment(VaultEntity, { vaultId }, 'usedBytes', bytes);
+async function countPack(manager: EntityManager, vaultId: string, bytes: number): Promise<void> {
+  await addUse(manager, vaultId, { bytes, objects: 1 });
+}
+
+/** Takes a pack whose object is gone, or never came, out of what its vault uses. */
+export async function uncountPack(manager: EntityManager, vaultId: string, bytes: number): Promise<void> {
+  await addUse(manager, vaultId, { bytes: -bytes, objects: -1 });
+}
+
+async function addUse(
+  manager: EntityManager,
+  vaultId: string,
+  { bytes, objects }: { bytes: number; objects: number },
+): Promise<void> {
+  await manager
+    .createQueryBuilder()
+    .update(VaultEntity)
+    .set({ usedBytes: () => 'used_bytes + :bytes', usedObjects: () => 'used_objects + :objects' })
+    .where({ vaultId })
+    .setParameters({ bytes, objects })
+    .execute();
 }
 
 function* batches(ids: readonly string[]): Generator<string[]> {
