@@ -22,6 +22,7 @@ export const EXIT_CODES = {
   tls: 9,
   'code-refused': 9,
   'device-revoked': 9,
+  'elevation-required': 9,
   'storage-full': 9,
   integrity: 10,
   'wrong-server': 10,

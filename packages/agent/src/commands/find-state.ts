@@ -17,7 +17,7 @@ export async function findState(stores: RestoreStores, id: string): Promise<Foun
   if (point) return point;
   if (!stores.isConnected || id.toLowerCase() === 'latest') throw unknown(id);
   const { vault } = await stores.safe();
-  return { kind: 'snapshot', vault, snapshot: chooseSnapshot(vault.snapshots(), id, '') };
+  return { kind: 'snapshot', vault, snapshot: chooseSnapshot(vault.everySnapshot(), id, '') };
 }
 
 /** The newest snapshot of a mandate. @throws AgentError `not-found` */

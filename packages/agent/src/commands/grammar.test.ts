@@ -63,21 +63,25 @@ test.each([
   ['anchor', '--accept-history', '--without-anchor'],
   ['status', '--lang', 'es'],
   ['status', '--home'],
+  ['forget'],
+  ['unforget'],
+  ['plan', 'set'],
+  ['plan', 'set', '--all-days', '-1'],
+  ['plan', 'set', '--weekly', 'x'],
+  ['send', '--all', '--year-closed', '99'],
+  ['send', '--all', '--year-closed', '2028'],
+  ['devices', 'revoke'],
 ])('%s %s is a usage error (exit 2)', async (...argv) => {
   expect(await run(...argv.filter(Boolean))).toMatchObject({ kind: 'usage', exitCode: 2 });
 });
 
-test.each([
-  ['audit'],
-  ['forget a'],
-  ['devices revoke x'],
-  ['--home /tmp/x ui'],
-  ['connect --server x --number 3'],
-  ['send --year-closed=2025'],
-])('%s belongs to a later version and says so', (line) => {
-  const { words, flags } = splitWords(line.split(' '));
-  expect(() => refuseLater(words, flags)).toThrow(expect.objectContaining({ kind: 'usage', key: 'error.not-yet' }));
-});
+test.each([['audit'], ['--home /tmp/x ui'], ['connect --server x --number 3']])(
+  '%s belongs to a later version and says so',
+  (line) => {
+    const { words, flags } = splitWords(line.split(' '));
+    expect(() => refuseLater(words, flags)).toThrow(expect.objectContaining({ kind: 'usage', key: 'error.not-yet' }));
+  },
+);
 
 test.each([['secret forget'], ['send watch'], ['send Dupont -- --rotate'], ['mandate add ui --path point']])(
   '%s is not taken for one of those',
@@ -114,6 +118,11 @@ const COMMANDS = [
   'verify',
   'status',
   'devices',
+  'devices revoke',
+  'forget',
+  'unforget',
+  'plan',
+  'plan set',
   'receipts',
   'receipts verify',
   'anchor',

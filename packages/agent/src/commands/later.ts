@@ -1,12 +1,11 @@
 import { AgentError } from '../errors.ts';
 
 /** Commands of the published contract that this version does not have yet (`group verb` for a verb of a group). */
-const COMMANDS: ReadonlySet<string> = new Set(['forget', 'unforget', 'plan', 'audit', 'ui', 'devices revoke']);
+const COMMANDS: ReadonlySet<string> = new Set(['audit', 'ui']);
 
 /** Flags of the published contract that this version does not have yet, by command. */
 const FLAGS: Readonly<Record<string, readonly string[]>> = {
   connect: ['number'],
-  send: ['year-closed'],
 };
 
 /** Refuses what belongs to a later version, by name: better than an unknown word. @throws AgentError `usage` */

@@ -8,7 +8,7 @@ import type { ModuleFile } from '../mandate/modules.ts';
 import { findOpenIn, type OpenFindings } from '../open-modules/open-modules.ts';
 import type { Texts } from '../render/i18n.ts';
 import type { Outcome } from '../render/output.ts';
-import { momentText, table, visible } from '../render/text.ts';
+import { calendarText, momentText, table, visible } from '../render/text.ts';
 import type { Context } from './context.ts';
 import { lockHome } from './home-lock.ts';
 
@@ -34,11 +34,15 @@ export function mandateLines(
   return table(
     mandates.map((mandate, at) => {
       const last = knownOf(mandate, state)?.lastSnapshot;
+      const closed = knownOf(mandate, state)?.yearClosed;
       const point = lastPointOf(mandate, state);
       return [
         visible(mandate.name),
         [
           last ? texts('mandate.last', { date: momentText(last.receivedAt) }) : texts('mandate.never'),
+          ...(closed
+            ? [texts('mandate.year-closed', { year: closed.year, date: calendarText(closed.holdUntil) })]
+            : []),
           ...(point ? [texts('mandate.last-point', { date: momentText(point.createdAt) })] : []),
         ].join(', '),
         mandate.modules.map((module) => moduleText(texts, module, findings[at])).join(', '),
@@ -68,6 +72,8 @@ export function mandateJson(mandate: Mandate, state: State, findings?: OpenFindi
     path: mandate.path,
     modules: mandate.modules.map(({ kind, file }) => ({ kind, file, open: isOpen(file, findings) })),
     lastSnapshot: known?.lastSnapshot ?? null,
+    yearClosed: known?.yearClosed?.year ?? null,
+    holdUntil: known?.yearClosed?.holdUntil ?? null,
     lastPoint: lastPointOf(mandate, state),
   };
 }

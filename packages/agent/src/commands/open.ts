@@ -11,7 +11,9 @@ import type { Remote } from '../vault/remote.ts';
 import type { Opener } from '../vault/unlock.ts';
 import type { Vault, VaultOptions } from '../vault/vault.ts';
 import type { Context } from './context.ts';
+import { promisedRetention } from './retention.ts';
 import { askSecret } from './secret-source.ts';
+import { closedYear, dateOfNumber } from './snapshot-json.ts';
 
 /** A connection to the server this computer was enrolled with. */
 export interface Connection {
@@ -174,7 +176,18 @@ async function openOn(
   const { home, now } = context;
   const { openVault } = await import('../vault/vault.ts');
   const server = { serverId, receiptKeys, ...(store === undefined ? {} : { unchecked: true }) };
-  const vault = await openVault({ dir: home.vault, remote, keys, deviceId, server, now, warn: warner(context), mode });
+  const lockDays = promisedRetention(context);
+  const vault = await openVault({
+    dir: home.vault,
+    remote,
+    keys,
+    deviceId,
+    server,
+    now,
+    warn: warner(context),
+    mode,
+    lockDays,
+  });
   if (mode !== 'look') {
     rememberKnown(context, vault);
     await tiePoints(context, keys);
@@ -192,13 +205,23 @@ export async function tiePoints(context: Context, keys: VaultKeys): Promise<void
 /** Keeps what the Safe holds for the commands that work without the secret key (`mandate add`, `mandate list`, `status`). */
 export function rememberKnown({ home, now }: Context, vault: Vault): readonly KnownMandate[] {
   const known = new Map<string, KnownMandate>();
-  for (const { mandateId, mandateRef, mandateName, id, seq, receivedAt } of vault.snapshots()) {
+  for (const { mandateId, mandateRef, mandateName, id, seq, receivedAt, holdUntil } of vault.snapshots()) {
     const lastSnapshot = { id, seq, receivedAt };
-    known.set(mandateId, { mandateId, ref: mandateRef, name: mandateName, lastSnapshot });
+    const yearClosed = laterYear(known.get(mandateId)?.yearClosed, holdUntil);
+    known.set(mandateId, {
+      ...{ mandateId, ref: mandateRef, name: mandateName, lastSnapshot },
+      ...(yearClosed && { yearClosed }),
+    });
   }
   const list = [...known.values()];
   changeState(home, now(), () => ({ known: list }));
   return list;
+}
+
+function laterYear(known: KnownMandate['yearClosed'], holdUntil: number): KnownMandate['yearClosed'] {
+  const year = closedYear({ holdUntil });
+  if (year === null || (known !== undefined && known.year >= year)) return known;
+  return { year, holdUntil: dateOfNumber(holdUntil).iso };
 }
 
 /** The mandates that the Safe holds, after asking it. */

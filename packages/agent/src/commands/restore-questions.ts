@@ -88,7 +88,10 @@ async function askPoint(context: Context, stores: RestoreStores, name: string): 
 
 async function askSnapshot(context: Context, stores: RestoreStores, name: string): Promise<string> {
   const { vault } = await stores.safe();
-  const list = snapshotsOf(context, vault, name).toReversed().slice(0, LISTED);
+  const live = snapshotsOf(context, vault, name).filter(
+    (one) => one.forgottenAt === undefined && !vault.mayBeGone(one.id),
+  );
+  const list = live.toReversed().slice(0, LISTED);
   if (list.length === 0)
     throw new AgentError('not-found', 'no snapshots', {
       key: 'error.no-snapshot-yet',

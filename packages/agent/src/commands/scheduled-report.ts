@@ -33,7 +33,7 @@ export function runJson({ home, texts, version }: Context, facts: RunFacts): Rec
     subscriber: config?.number ?? null,
     device: config?.deviceName ?? null,
     agentVersion: version,
-    snapshots: outcome.sent.map(({ mandate, result }) => sentJson(mandate, result)),
+    snapshots: outcome.sent.map(sentJson),
     failures: outcome.failures.map(({ mandate, error: why }) => ({
       mandate: mandate.name,
       error: errorJson(why, texts),
@@ -67,7 +67,7 @@ export function runLines(context: Context, facts: RunFacts): string[] {
     }),
     ...gone.map((id) => texts('report.gone', { id: id.slice(0, 8) })),
     ...points.map((point) => pointLine(texts, point)),
-    ...sent.flatMap(({ mandate, result }) => sentLines(context, mandate, result)),
+    ...sent.flatMap((one) => sentLines(context, one)),
     '',
     summary(context, facts),
   ];

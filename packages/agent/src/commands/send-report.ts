@@ -1,13 +1,14 @@
 import type { BackupResult } from '../backup/backup.ts';
-import type { Mandate } from '../mandate/mandates.ts';
 import { counted, countText, durationText, momentText, sizeText, visible } from '../render/text.ts';
 import type { Context } from './context.ts';
+import type { Sent } from './send.ts';
 import { problemText } from './show.ts';
+import { dateOfNumber } from './snapshot-json.ts';
 
 const LISTED = 20;
 
 /** One sent mandate as scripts see it. */
-export function sentJson(mandate: Mandate, result: BackupResult): Record<string, unknown> {
+export function sentJson({ mandate, result, closed }: Sent): Record<string, unknown> {
   const { id, seq, files, bytes, newBytes, sentBytes, unchangedFiles, problems, durationMs, unchanged } = result;
   const { entryHash, keyId, serverId, time } = result.receipt;
   return {
@@ -22,15 +23,26 @@ export function sentJson(mandate: Mandate, result: BackupResult): Record<string,
     problems,
     durationMs,
     unchanged,
+    ...(closed && { yearClosed: closed.year, holdUntil: dateOfNumber(closed.holdUntil).iso }),
     receipt: { seq, time, entryHash, keyId, serverId, bytes: result.receipt.bytes },
   };
 }
 
 /** What a person reads after a mandate was sent. */
-export function sentLines({ texts }: Context, mandate: Mandate, result: BackupResult): string[] {
+export function sentLines({ texts }: Context, { mandate, result, closed }: Sent): string[] {
   const { language } = texts;
   const name = visible(mandate.name);
-  if (result.unchanged) return [`✓ ${texts('send.unchanged', { name })}`, ...problemLines(texts, result.problems)];
+  const held = closed
+    ? [
+        texts('send.year-held', {
+          id: result.id.slice(0, 8),
+          year: closed.year,
+          date: dateOfNumber(closed.holdUntil).text,
+        }),
+      ]
+    : [];
+  if (result.unchanged)
+    return [`✓ ${texts('send.unchanged', { name })}`, ...held, ...problemLines(texts, result.problems)];
   return [
     `✓ ${texts('send.done', { name, files: counted(texts, 'files', result.files), bytes: sizeText(result.bytes, language) })}`,
     texts('send.sent', {
@@ -40,6 +52,7 @@ export function sentLines({ texts }: Context, mandate: Mandate, result: BackupRe
       duration: durationText(result.durationMs, language),
     }),
     texts('send.receipt', { id: result.id.slice(0, 8), seq: result.seq, date: momentText(result.receipt.time) }),
+    ...held,
     ...problemLines(texts, result.problems),
   ];
 }

@@ -5,6 +5,7 @@ import { requireClosed } from '../open-modules/open-modules.ts';
 import { explain, type Outcome } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
 import { visible } from '../render/text.ts';
+import type { Account } from '../vault/remote.ts';
 import type { Vault } from '../vault/vault.ts';
 import { withAnchor } from './anchoring.ts';
 import { standingOf } from './backup-standing.ts';
@@ -12,8 +13,11 @@ import { checkComment } from './comment.ts';
 import type { Context } from './context.ts';
 import { lockAfterWatch } from './home-lock.ts';
 import { openSafe, rememberKnown, type Safe, warner } from './open.ts';
+import { noteRetention } from './retention.ts';
+import { type Healed, healedLines, healLost } from './send-heal.ts';
 import { sentJson, sentLines } from './send-report.ts';
 import { warnOfTwins } from './twins.ts';
+import { closeYear, parseYear, type YearClosed } from './year-closed.ts';
 
 export interface SendArgs {
   readonly names: readonly string[];
@@ -21,12 +25,16 @@ export interface SendArgs {
   readonly comment: string | undefined;
   /** KB/s, as typed. */
   readonly limit?: string | undefined;
+  /** The year in which a financial year ends, whose books this is. */
+  readonly yearClosed?: string | undefined;
 }
 
 /** A mandate that was sent, or had nothing new. */
 export interface Sent {
   readonly mandate: Mandate;
   readonly result: BackupResult;
+  /** With `--year-closed`. */
+  readonly closed?: YearClosed | undefined;
 }
 
 /** A mandate that could not be sent while others were. */
@@ -38,6 +46,8 @@ export interface Failure {
 export interface SendOutcome {
   readonly sent: readonly Sent[];
   readonly failures: readonly Failure[];
+  /** Undefined when the server lost nothing. */
+  readonly healed?: Healed | undefined;
 }
 
 /**
@@ -48,10 +58,11 @@ export async function send(context: Context, args: SendArgs): Promise<Outcome> {
   const { texts } = context;
   checkComment(args.comment);
   const limit = await givenLimit(args.limit);
+  const year = parseYear(context, args.yearClosed);
   using _lock = await lockAfterWatch(context);
   const mandates = chosen(context, args);
   if (mandates.length === 0) return { json: { snapshots: [], failures: [] }, lines: [texts('send.nothing')] };
-  return sentOutcome(context, await sendMandates({ ...context, uploadLimit: limit }, mandates, args.comment));
+  return sentOutcome(context, await sendMandates({ ...context, uploadLimit: limit }, mandates, args.comment, year));
 }
 
 async function givenLimit(text: string | undefined): Promise<Context['uploadLimit']> {
@@ -70,12 +81,15 @@ export async function sendMandates(
   context: Context,
   mandates: readonly Mandate[],
   comment?: string,
+  year?: number,
 ): Promise<SendOutcome> {
   const safe = await openSafe(context, 'write');
   try {
     await withAnchor(context, safe.vault);
-    await refuseWhenNotAllowed(safe);
-    const outcome = await sendEach(context, safe, mandates, comment);
+    const account = await refuseWhenNotAllowed(safe);
+    noteRetention(context, account);
+    const healed = await healLost(context, safe, account);
+    const outcome = { ...(await sendEach(context, safe, mandates, { comment, year })), healed };
     rememberKnown(context, safe.vault);
     return outcome;
   } finally {
@@ -92,13 +106,14 @@ function chosen({ home }: Context, { names, all }: SendArgs): Mandate[] {
 }
 
 /** The server decides; asked first, so that nothing is read and sealed for an answer that is known. */
-async function refuseWhenNotAllowed({ remote, config }: Safe): Promise<void> {
-  const { serverId, subscription } = await remote.leanAccount();
+async function refuseWhenNotAllowed({ remote, config }: Safe): Promise<Account> {
+  const account = await remote.leanAccount();
+  const { serverId, subscription } = account;
   // with nothing to append no receipt will tell, so this is where another server in its place is noticed
   if (serverId !== config.server.serverId)
     throw new AgentError('wrong-server', 'the server is not the one this computer was connected to');
   const { maySend, state, expiresOn } = subscription;
-  if (maySend) return;
+  if (maySend) return account;
   const details = { state, expiresOn };
   if (state === 'suspended') throw new AgentError('suspended', 'the subscription is suspended', { details });
   throw new AgentError('subscription-expired', `the subscription is ${state}`, {
@@ -112,14 +127,14 @@ async function sendEach(
   context: Context,
   safe: Safe,
   mandates: readonly Mandate[],
-  comment: string | undefined,
+  marks: Marks,
 ): Promise<SendOutcome> {
   const { output, texts } = context;
   const sent: Sent[] = [];
   const failures: Failure[] = [];
   for (const mandate of mandates) {
     try {
-      sent.push({ mandate, result: await sendOne(context, safe, mandate, comment) });
+      sent.push(await sendAndMark(context, safe, mandate, marks));
     } catch (error) {
       const typed = toAgentError(error);
       // what stops one mandate may spare the next; an interruption, or a history that cannot be written, spares none
@@ -134,6 +149,18 @@ async function sendEach(
     }
   }
   return { sent, failures };
+}
+
+/** What a snapshot is given beside its content. */
+interface Marks {
+  readonly comment: string | undefined;
+  readonly year: number | undefined;
+}
+
+async function sendAndMark(context: Context, safe: Safe, mandate: Mandate, { comment, year }: Marks): Promise<Sent> {
+  const result = await sendOne(context, safe, mandate, comment);
+  if (year === undefined) return { mandate, result };
+  return { mandate, result, closed: await closeYear(context, safe.vault, safe.vault.snapshot(result.id), year) };
 }
 
 async function sendOne(
@@ -188,18 +215,20 @@ export function sentExitCode({ sent, failures }: SendOutcome): number {
 
 /** What a send gives scripts and people. */
 export function sentOutcome(context: Context, outcome: SendOutcome): Outcome {
-  const { sent, failures } = outcome;
+  const { sent, failures, healed } = outcome;
   const { texts } = context;
   return {
     json: {
-      snapshots: sent.map(({ mandate, result }) => sentJson(mandate, result)),
+      ...(healed === undefined ? {} : { healed }),
+      snapshots: sent.map(sentJson),
       failures: failures.map(({ mandate, error }) => ({
         mandate: mandate.name,
         error: { code: error.kind, ...explain(error, texts), details: error.details },
       })),
     },
     lines: [
-      ...sent.flatMap(({ mandate, result }) => sentLines(context, mandate, result)),
+      ...healedLines(context, healed),
+      ...sent.flatMap((one) => sentLines(context, one)),
       ...failures.map(({ mandate, error }) =>
         texts('send.failed', { name: visible(mandate.name), message: explain(error, texts).message }),
       ),

@@ -5,7 +5,8 @@ import type { SnapshotInfo, Vault } from '../vault/vault.ts';
 import type { Context } from './context.ts';
 import { lockIfFree } from './home-lock.ts';
 import { openSafe } from './open.ts';
-import { chooseSnapshot, snapshotJson } from './snapshots.ts';
+import { fateTexts, snapshotJson } from './snapshot-json.ts';
+import { chooseSnapshot } from './snapshots.ts';
 
 type SnapshotRecord = Awaited<ReturnType<Vault['record']>>;
 
@@ -15,9 +16,9 @@ export async function show(context: Context, id: string): Promise<Outcome> {
   const safe = await openSafe(context, lock === undefined ? 'look' : 'read');
   try {
     if (id.toLowerCase() === 'latest') throw unknown(id);
-    const snapshot = chooseSnapshot(safe.vault.snapshots(), id, '');
+    const snapshot = chooseSnapshot(safe.vault.everySnapshot(), id, '');
     const record = await safe.vault.record(snapshot.id);
-    return { json: details(snapshot, record), lines: lines(context, snapshot, record) };
+    return { json: details(safe.vault, snapshot, record), lines: lines(context, safe.vault, snapshot, record) };
   } finally {
     safe.close();
   }
@@ -31,10 +32,10 @@ function unknown(id: string): AgentError {
   });
 }
 
-function details(snapshot: SnapshotInfo, record: SnapshotRecord): Record<string, unknown> {
+function details(vault: Vault, snapshot: SnapshotInfo, record: SnapshotRecord): Record<string, unknown> {
   const { mandateName, comment, deviceId, deviceName, agentVersion, folders, links, newBytes } = record;
   return {
-    ...snapshotJson(snapshot),
+    ...snapshotJson(vault, snapshot),
     mandate: mandateName,
     mandateId: record.mandateId,
     comment,
@@ -50,7 +51,7 @@ function details(snapshot: SnapshotInfo, record: SnapshotRecord): Record<string,
   };
 }
 
-function lines({ texts }: Context, snapshot: SnapshotInfo, record: SnapshotRecord): string[] {
+function lines({ texts }: Context, vault: Vault, snapshot: SnapshotInfo, record: SnapshotRecord): string[] {
   const { language } = texts;
   const { comment, modules, problems } = record;
   const list = modules.map(({ kind, file }) => `${texts(`module.${kind}`)} (${visible(file)})`).join(', ');
@@ -62,6 +63,7 @@ function lines({ texts }: Context, snapshot: SnapshotInfo, record: SnapshotRecor
       version: brief(record.agentVersion, 20),
     }),
     texts('show.received', { date: momentText(snapshot.receivedAt), seq: snapshot.seq }),
+    ...fateTexts(texts, vault, snapshot),
     ...(comment ? [texts('show.comment', { comment: brief(comment, 2000) })] : []),
     texts('show.totals', {
       files: counted(texts, 'files', record.files),

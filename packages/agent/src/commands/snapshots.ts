@@ -6,35 +6,51 @@ import type { SnapshotInfo, Vault } from '../vault/vault.ts';
 import type { Context } from './context.ts';
 import { lockIfFree } from './home-lock.ts';
 import { openSafe } from './open.ts';
+import { fateTexts, snapshotJson } from './snapshot-json.ts';
 
-/** Lists the snapshots of a mandate of this computer, or of one that exists only in the Safe; newest first. */
-export async function snapshots(context: Context, name: string): Promise<Outcome> {
+/**
+ * Lists the snapshots of a mandate of this computer, or of one that exists only in the Safe; newest first. Those that
+ * were let go are only counted for people, unless `all`.
+ */
+export async function snapshots(context: Context, name: string, all = false): Promise<Outcome> {
   using lock = await lockIfFree(context);
   const safe = await openSafe(context, lock === undefined ? 'look' : 'read');
   try {
-    const list = snapshotsOf(context, safe.vault, name).toReversed();
+    const { vault } = safe;
+    const list = snapshotsOf(context, vault, name).toReversed();
     return {
-      json: { snapshots: list.map(snapshotJson) },
-      lines:
-        list.length === 0
-          ? [context.texts('snapshots.none', { name: visible(name) })]
-          : table(
-              list.map((snapshot) => cells(context, snapshot)),
-              [2, 3],
-            ),
+      json: { snapshots: list.map((one) => snapshotJson(vault, one)) },
+      lines: lines(context, vault, list, { name, all }),
     };
   } finally {
     safe.close();
   }
 }
 
+function lines(
+  context: Context,
+  vault: Vault,
+  list: readonly SnapshotInfo[],
+  { name, all }: { name: string; all: boolean },
+): string[] {
+  const { texts } = context;
+  if (list.length === 0) return [texts('snapshots.none', { name: visible(name) })];
+  const shown = all ? list : list.filter(({ id }) => !vault.mayBeGone(id));
+  const freed = list.length - shown.length;
+  const rows = table(
+    shown.map((snapshot) => cells(context, vault, snapshot)),
+    [2, 3],
+  );
+  return [...rows, ...(freed > 0 ? [texts('snapshots.freed-count', { count: freed })] : [])];
+}
+
 /**
- * The snapshots of the mandate with this name, oldest first. A mandate of this computer is found by its id, whatever it
+ * Every snapshot of the mandate with this name, oldest first, also those forgotten or let go. A mandate of this computer is found by its id, whatever it
  * was called when it was sent; otherwise the name decides, as the newest snapshot of each mandate says it.
  * @throws AgentError `not-found` when neither this computer nor the Safe knows the name
  */
 export function snapshotsOf(context: Context, vault: Vault, name: string): SnapshotInfo[] {
-  const all = vault.snapshots();
+  const all = vault.everySnapshot();
   const here = findMandate(loadMandates(context.home), name);
   if (here) return all.filter(({ mandateId }) => mandateId === here.mandateId);
   const newest = new Map(all.map((snapshot) => [snapshot.mandateId, snapshot]));
@@ -52,7 +68,8 @@ export function snapshotsOf(context: Context, vault: Vault, name: string): Snaps
 /** The snapshot that `text` means: `latest`, a whole id, or its beginning. @throws AgentError `not-found`, `usage` */
 export function chooseSnapshot(list: readonly SnapshotInfo[], text: string, name: string): SnapshotInfo {
   const wanted = text.toLowerCase();
-  const found = wanted === 'latest' ? list.slice(-1) : list.filter(({ id }) => wanted !== '' && id.startsWith(wanted));
+  const live = list.filter(({ forgottenAt }) => forgottenAt === undefined);
+  const found = wanted === 'latest' ? live.slice(-1) : list.filter(({ id }) => wanted !== '' && id.startsWith(wanted));
   const [only] = found;
   if (only && found.length === 1) return only;
   if (found.length > 1)
@@ -69,27 +86,7 @@ export function chooseSnapshot(list: readonly SnapshotInfo[], text: string, name
   });
 }
 
-/** A snapshot as scripts see it. What this version cannot set yet is null. */
-export function snapshotJson(snapshot: SnapshotInfo): Record<string, unknown> {
-  const { id, seq, createdAt, receivedAt, comment, files, bytes, holdUntil, forgottenAt, incomplete } = snapshot;
-  return {
-    id,
-    seq,
-    createdAt,
-    receivedAt,
-    comment,
-    files,
-    bytes,
-    incomplete,
-    yearClosed: null,
-    holdUntil: holdUntil === 0 ? null : holdUntil,
-    forgotten: forgottenAt !== undefined,
-    purgeOn: null,
-    freedOn: null,
-  };
-}
-
-function cells({ texts }: Context, snapshot: SnapshotInfo): string[] {
+function cells({ texts }: Context, vault: Vault, snapshot: SnapshotInfo): string[] {
   const { id, receivedAt, files, bytes, comment, incomplete } = snapshot;
   return [
     id.slice(0, 8),
@@ -97,10 +94,12 @@ function cells({ texts }: Context, snapshot: SnapshotInfo): string[] {
     counted(texts, 'files', files),
     sizeText(bytes, texts.language),
     [
+      ...fateTexts(texts, vault, snapshot),
       incomplete ? texts('snapshots.partial') : '',
       comment ? texts('snapshots.comment', { comment: brief(comment, 60) }) : '',
     ]
-      .join(' ')
+      .filter((part) => part !== '')
+      .join(' · ')
       .trim(),
   ];
 }

@@ -4,6 +4,7 @@ import { LANGUAGES, type Texts } from '../render/i18n.ts';
 import type { Outcome } from '../render/output.ts';
 import type { Context } from './context.ts';
 import { copyCommands } from './grammar/copies.ts';
+import { lifeCommands } from './grammar/life.ts';
 import { mandateCommands } from './grammar/mandates.ts';
 import { flag, type Grammar, value } from './grammar/parts.ts';
 import { pointCommands } from './grammar/points.ts';
@@ -31,6 +32,7 @@ export async function runCommandLine(argv: readonly string[], context: Context):
   const groups = [
     setupCommands,
     mandateCommands,
+    lifeCommands,
     restoreCommands,
     trustCommands,
     pointCommands,

@@ -15,6 +15,8 @@ export interface KnownMandate {
   readonly ref: string;
   readonly name: string;
   readonly lastSnapshot: { readonly id: string; readonly seq: number; readonly receivedAt: number } | null;
+  /** The newest financial year whose books are held, with the date until which, `yyyy-mm-dd`. */
+  readonly yearClosed?: { readonly year: number; readonly holdUntil: string } | undefined;
 }
 
 /** The newest automatic point of a mandate; times are ms since 1970. */
@@ -68,6 +70,8 @@ export interface State {
   readonly twins: readonly RestoredTwin[];
   readonly kept: readonly KeptFolder[];
   readonly rebuiltAt?: number | undefined;
+  /** The longest time that the server ever promised to keep what was forgotten, days. */
+  readonly promisedDays?: number | undefined;
   readonly unfinished?: readonly UnfinishedRestore[] | undefined;
   /** Oldest first. */
   readonly restores?: readonly RestoreLog[] | undefined;
@@ -120,6 +124,7 @@ function checkState(value: unknown): State {
       return { mandate: kept.text('mandate'), path: kept.text('path'), at: kept.integer('at') };
     }),
     rebuiltAt: fields.optionalInteger('rebuiltAt'),
+    promisedDays: fields.optionalInteger('promisedDays'),
     restores: fields.optionalList('restores', checkRestore),
     unfinished: fields.optionalList('unfinished', (item) => {
       const begun = shape(item, 'unfinished');
@@ -143,6 +148,7 @@ function checkRestore(value: unknown): RestoreLog {
 function checkKnown(value: unknown): KnownMandate {
   const known = shape(value, 'known');
   const last = known.optionalObject('lastSnapshot');
+  const closed = known.optionalObject('yearClosed');
   return {
     mandateId: known.text('mandateId'),
     ref: known.text('ref'),
@@ -150,5 +156,6 @@ function checkKnown(value: unknown): KnownMandate {
     lastSnapshot: last
       ? { id: last.text('id'), seq: last.integer('seq'), receivedAt: last.integer('receivedAt') }
       : null,
+    ...(closed && { yearClosed: { year: closed.integer('year'), holdUntil: closed.text('holdUntil') } }),
   };
 }

@@ -211,17 +211,52 @@ describe('history', () => {
     expect((await a.open('read')).history.seq).toBe(vault.history.seq);
   });
 
-  test('MS-19: a record that is gone is an omission, unless it was forgotten long ago', async () => {
-    const { server, ids } = await scene(1);
+  test('MS-19: a record that is gone is an omission until the lock of a forgotten snapshot has passed', async () => {
+    const { server, ids } = await scene(4);
     server.mutations.record = () => undefined;
     const b = computer(server, 'b');
     const vault = await b.join();
-    const id = ids[0] as never;
+    const [id, , , last] = ids as [never, never, never, never];
     expect((await failure(vault.record(id))).kind).toBe('omission');
     const { mandateRef } = vault.snapshot(id);
-    await vault.append('snapshot-forget', { mandateRef, subject: id });
-    b.now = () => Date.now() + 31 * 86_400_000;
-    expect((await failure(vault.record(id))).kind).toBe('not-found');
+    for (const subject of [id, last]) await vault.append('snapshot-forget', { mandateRef, subject });
+    expect(await failure(vault.record(id))).toMatchObject({ kind: 'omission', details: { snapshot: id } });
+    b.now = () => Date.now() + 29.9 * 86_400_000;
+    expect((await failure(vault.record(id))).kind).toBe('omission');
+    b.now = () => Date.now() + 30.1 * 86_400_000;
+    expect(await failure(vault.record(id))).toMatchObject({ kind: 'not-found', key: 'error.freed-by-forget' });
+    // one of the last three is never let go
+    expect((await failure(vault.record(last))).kind).toBe('omission');
+  });
+
+  test('MS-19: what the plan lets go may be gone, what it keeps may not', async () => {
+    const server = new MemoryServer();
+    const start = Date.UTC(2025, 0, 6, 12);
+    server.clock = () => start;
+    const a = computer(server);
+    a.now = () => start;
+    const vault = await a.create();
+    const ids: string[] = [];
+    for (let day = 0; day < 10; day += 1) {
+      server.clock = () => start + day * 86_400_000;
+      ids.push(await appendSnapshot(vault, `jour ${day}`));
+    }
+    server.mutations.record = () => undefined;
+    const b = computer(server, 'b');
+    b.now = () => start + 36 * 86_400_000;
+    const other = await b.join();
+    // Monday to Wednesday of the week after: the first Monday is 36 days old, the Sunday is the newest of its week
+    const kinds = async () => Promise.all(ids.map(async (id) => (await failure(other.record(id as never))).kind));
+    expect(await kinds()).toEqual([
+      ...Array.from({ length: 6 }, () => 'not-found'),
+      ...Array.from({ length: 4 }, () => 'omission'),
+    ]);
+    expect(await failure(other.record(ids[0] as never))).toMatchObject({
+      key: 'error.freed-by-plan',
+      details: { freedOn: '2025-02-05' },
+    });
+    b.now = () => start + 29 * 86_400_000;
+    expect(await kinds()).toEqual(Array.from({ length: 10 }, () => 'omission'));
   });
 
   test('MS-20: a forgotten snapshot stays gone whatever the server keeps, until it is unforgotten', async () => {

@@ -16,6 +16,7 @@ const KINDS: Readonly<Record<string, AgentErrorKind>> = {
   'subscription-expired': 'subscription-expired',
   suspended: 'suspended',
   'code-refused': 'code-refused',
+  'elevation-required': 'elevation-required',
   'storage-full': 'storage-full',
   quota: 'quota',
   'not-found': 'not-found',

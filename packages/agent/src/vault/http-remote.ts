@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import type { MandateRef, PackId, SnapshotId } from '@cresus-safe/protocol';
+import type { DeviceId, MandateRef, PackId, SnapshotId } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
 import { crashPoint } from '../local/crash.ts';
 import type { AccountClient } from './http-account.ts';
 import {
   accountOf,
   appendedOf,
+  damagePageOf,
   deviceOf,
   enrolmentOf,
   framesOf,
@@ -19,7 +20,7 @@ import { type Answer, type ClientOptions, type Exchange, HttpClient } from './ht
 import { downloadPack } from './http-download.ts';
 import { binaryOf, failureOf, problemOf } from './http-errors.ts';
 import type { Pace } from './pacer.ts';
-import type { Account, Device, Enrolment, RawFrame, Remote, RemoteVault } from './remote.ts';
+import type { Account, Damage, Device, Enrolment, RawFrame, Remote, RemoteVault } from './remote.ts';
 import { PATIENCE, type Patience, retrying } from './retry.ts';
 
 const JSON_LIMIT = 1024 * 1024;
@@ -130,6 +131,19 @@ export class HttpRemote implements Remote {
     return missing;
   }
 
+  async damage(): Promise<Damage> {
+    const packs = new Set<PackId>();
+    for (let last: PackId | undefined; ; ) {
+      const path = `/v1/packs/damaged${last === undefined ? '' : `?after=${last}`}`;
+      const page = reading(await this.#call({ method: 'GET', path, limit: JSON_LIMIT }), damagePageOf);
+      const next = page.packs.at(-1);
+      // a server that does not move on must not keep us here
+      if (next === undefined || (last !== undefined && next <= last)) return { packs, lostRecords: page.lostRecords };
+      for (const packId of page.packs) packs.add(packId);
+      last = next;
+    }
+  }
+
   async append(request: Uint8Array): Promise<{ seq: number; receipt: Uint8Array }> {
     const exchange = { ...binary('POST', '/v1/journal', request), limit: JSON_LIMIT };
     const answer = await this.#try(exchange, refusedAppend);
@@ -163,6 +177,33 @@ export class HttpRemote implements Remote {
     const client = await this.#accountClient();
     const answer = await client.call({ method: 'GET', path: '/v1/devices', limit: JSON_LIMIT });
     return reading(answer, (fields) => fields.list('devices', deviceOf));
+  }
+
+  /** Has a code mailed to the subscriber, which `elevate` takes. */
+  async mailElevation(): Promise<void> {
+    const client = await this.#accountClient();
+    await client.call(json('POST', '/v1/elevations', {}), { once: true });
+  }
+
+  /**
+   * Gives this computer the right to forget for some minutes.
+   * @throws AgentError `code-refused`
+   */
+  async elevate(code: string): Promise<void> {
+    const client = await this.#accountClient();
+    try {
+      // once: the code is spent by its first use
+      await client.call(json('POST', '/v1/elevations', { code }), { once: true });
+    } catch (error) {
+      if (!(error instanceof AgentError) || error.kind !== 'code-refused') throw error;
+      throw new AgentError('code-refused', error.message, { key: 'error.elevation-refused', details: error.details });
+    }
+  }
+
+  /** Shuts a device out. @throws AgentError `elevation-required`, `not-found` */
+  async revoke(deviceId: DeviceId): Promise<void> {
+    const client = await this.#accountClient();
+    await client.call({ method: 'DELETE', path: `/v1/devices/${deviceId}`, limit: JSON_LIMIT });
   }
 
   #accountClient(): Promise<AccountClient> {

@@ -11,6 +11,7 @@ import {
   openRecord,
   openSummary,
   type PackId,
+  type PackRef,
   type SnapshotId,
   type SnapshotRecord,
   sealSummary,
@@ -23,7 +24,7 @@ import { AgentError, toAgentError } from '../errors.ts';
 import { ensureFolder } from '../local/files.ts';
 import { checkAnchor, freezeWarning } from './anchor.ts';
 import { type Appended, type AppendParts, append } from './append.ts';
-import { dropPacks } from './chunk-index.ts';
+import { ChunkIndex, dropPacks, type PackName } from './chunk-index.ts';
 import { type Fate, LOCK_DAYS } from './fates.ts';
 import { History } from './history.ts';
 import type { SnapshotState, Step, Warning } from './history-state.ts';
@@ -31,7 +32,9 @@ import { HistoryBroken, syncHistory } from './history-sync.ts';
 import type { Trust } from './history-verify.ts';
 import { OwnRequests } from './own-requests.ts';
 import { PackLearner } from './pack-learner.ts';
+import { loadSheet, type PackSheet, placesOf } from './pack-sheet.ts';
 import { type AnchorHow, type Pin, readPin, writePin } from './pin.ts';
+import { isoDay } from './plan-days.ts';
 import { PackReader } from './reader.ts';
 import { adoptedKeys, withAdoption } from './receipt-keys.ts';
 import type { Remote } from './remote.ts';
@@ -202,6 +205,20 @@ export class Vault {
     return this.history.mayBeGone(id, this.now(), this.lockDays);
   }
 
+  /** The error of a snapshot that was let go rightly: it says since when, and why. */
+  letGo(id: SnapshotId): AgentError {
+    const { mandateRef } = this.history.state.snapshots.get(id) ?? {};
+    const fate = mandateRef && this.fate({ id, mandateRef });
+    if (fate?.state !== 'freed') return new AgentError('not-found', `no snapshot ${id}`);
+    const freedOn = isoDay(fate.freedOn);
+    return new AgentError('not-found', `snapshot ${id} was let go on ${freedOn}`, {
+      key: `error.freed-by-${fate.by}`,
+      hint: 'hint.none',
+      params: { id: id.slice(0, 8), date: freedOn.split('-').toReversed().join('.') },
+      details: { id, freedOn, by: fate.by },
+    });
+  }
+
   /** One snapshot, also a forgotten one. @throws AgentError `not-found` */
   snapshot(id: SnapshotId): SnapshotInfo {
     const state = this.history.state.snapshots.get(id);
@@ -223,10 +240,55 @@ export class Vault {
     try {
       const record = openRecord(this.mandate(mandateId), sealed);
       if (held === undefined && this.#looking === undefined) this.requests.keepRecord(id, sealed);
-      return record;
+      return this.#asReplaced(record);
     } catch (error) {
       throw toAgentError(error);
     }
+  }
+
+  /** The record with its packs under the names that they have today (SPEC 13). */
+  #asReplaced(record: SnapshotRecord): SnapshotRecord {
+    if (this.history.state.replacements.size === 0) return record;
+    const { ref } = this.mandate(record.mandateId);
+    const packs = record.packs.map(({ packRef, packId }) => {
+      return { packRef, packId: this.replacementOf(ref, packRef, packId) };
+    });
+    return { ...record, packs };
+  }
+
+  /** The pack that took the place of a lost one; itself when none did. */
+  replacementOf(ref: MandateRef, packRef: PackRef, packId: PackId): PackId {
+    return this.history.state.replacementOf(ref, packRef, packId);
+  }
+
+  /** What sealing a pack again takes, as far as this computer sealed it first. */
+  packSheet(ref: MandateRef, packRef: PackRef): PackSheet | undefined {
+    return loadSheet(this.mandateDir(ref), this.keys.cacheKeys(), ref, packRef);
+  }
+
+  /** A pack that was sealed again here may be deduplicated against under its new name. */
+  async learnPack(ref: MandateRef, packRef: PackRef, packId: PackId, { segments, ids }: PackSheet): Promise<void> {
+    const index = ChunkIndex.load(this.mandateDir(ref), this.keys.cacheKeys(), ref, this.warn);
+    try {
+      await index.acknowledge(index.addPack(packRef), packId, ids, placesOf(segments));
+    } finally {
+      await index.close();
+    }
+  }
+
+  /** As `giveUpPacks`, of those only on which the next send would rely. */
+  async giveUpKnown(ref: MandateRef, lost: ReadonlySet<PackId>, named: readonly PackName[]): Promise<void> {
+    const index = ChunkIndex.load(this.mandateDir(ref), this.keys.cacheKeys(), ref, this.warn);
+    const known = index.among(lost);
+    await index.close();
+    if (known.length > 0 || named.some(({ packId }) => lost.has(packId))) await this.giveUpPacks(ref, known);
+  }
+
+  /** Gives the server back records that it lost, as far as they are held here. */
+  async giveBack(seqs: readonly number[]): Promise<void> {
+    const steps = seqs.flatMap((seq) => this.history.state.steps[seq - 1] ?? []);
+    const frames = steps.flatMap((step) => this.requests.framesOf([step], (of) => this.#keysOfStep(of)));
+    for (const frame of frames) await this.remote.heal(frame);
   }
 
   /** Keys of a mandate. */
@@ -351,7 +413,7 @@ export class Vault {
   /** What a "not found" means for a snapshot's record or pack: an omission, unless forgetting or the plan let it go. */
   missing(id: SnapshotId, error: unknown): unknown {
     if (!(error instanceof AgentError) || error.kind !== 'not-found') return error;
-    if (this.mayBeGone(id)) return error;
+    if (this.mayBeGone(id)) return this.letGo(id);
     const details = { snapshot: id, ...('code' in error.details ? { reason: error.details['code'] } : {}) };
     return new AgentError('omission', `the server no longer gives snapshot ${id}`, {
       params: { id },

@@ -88,7 +88,8 @@ function send(argv: Argv, { texts, context, finish }: Grammar): Argv {
           .positional('names', { type: 'string', array: true, describe: texts('send.names') })
           .option('all', flag(texts('send.all')))
           .option('comment', value(texts('send.comment')))
-          .option('limit', value(texts('send.limit'))),
+          .option('limit', value(texts('send.limit')))
+          .option('year-closed', value(texts('send.year-closed'))),
         texts,
         'cresus-safe send "Dupont SA" --comment "avant bouclement"',
         [3, 5, 6, 7, ...VAULT_CODES, 14],
@@ -100,6 +101,7 @@ function send(argv: Argv, { texts, context, finish }: Grammar): Argv {
           all: args.all === true,
           comment: args.comment,
           limit: args.limit,
+          yearClosed: args['year-closed'],
         }),
       ),
   ) as Argv;
@@ -112,12 +114,15 @@ function snapshots(argv: Argv, { texts, context, finish }: Grammar): Argv {
       texts('snapshots.describe'),
       (y) =>
         closing(
-          y.positional('name', { ...operand(texts('snapshots.name')), demandOption: true }),
+          y
+            .positional('name', { ...operand(texts('snapshots.name')), demandOption: true })
+            .option('all', flag(texts('snapshots.all'))),
           texts,
           'cresus-safe snapshots "Dupont SA"',
           [...VAULT_CODES, 14],
         ),
-      async (args) => finish(await (await import('../snapshots.ts')).snapshots(context, args.name ?? '')),
+      async (args) =>
+        finish(await (await import('../snapshots.ts')).snapshots(context, args.name ?? '', args.all === true)),
     )
     .command(
       'show <id>',

@@ -43,7 +43,29 @@ function overview(argv: Argv, { texts, context, finish }: Grammar): Argv {
     .command(
       'devices',
       texts('devices.describe'),
-      (y) => closing(y, texts, 'cresus-safe devices', [9]),
+      (y) =>
+        closing(
+          y.command(
+            'revoke <id>',
+            texts('devices.revoke'),
+            (s) =>
+              closing(
+                s
+                  .positional('id', { ...operand(texts('devices.id')), demandOption: true })
+                  .option('elevation', value(texts('elevation.code'))),
+                texts,
+                'cresus-safe devices revoke 3f9a2c10',
+                [8, 9, 14],
+              ),
+            async (args) =>
+              finish(
+                await (await import('../devices-revoke.ts')).devicesRevoke(context, args.id ?? '', args.elevation),
+              ),
+          ),
+          texts,
+          'cresus-safe devices',
+          [9],
+        ),
       async () => finish(await (await import('../devices.ts')).devices(context)),
     ) as Argv;
 }

@@ -41,6 +41,18 @@ export const de: Locale = {
   },
   failure: { code: 'Code für den Support: {{code}}' },
   error: {
+    'elevation-required': 'Dazu braucht es einen Code, der soeben per E-Mail kam. Nichts wurde geändert.',
+    'elevation-refused': 'Der Code wird abgelehnt: unbekannt, abgelaufen oder schon benutzt. Nichts wurde geändert.',
+    'snapshot-held':
+      'Die Sicherung {{id}} ist die des Abschlusses {{year}}: sie wird bis zum {{date}} aufbewahrt und kann nicht vergessen werden. Nichts wurde geändert.',
+    'freed-by-forget': 'Die Sicherung {{id}} war vergessen worden: sie wurde am {{date}} freigegeben.',
+    'freed-by-plan': 'Die Sicherung {{id}} wurde am {{date}} nach dem Aufbewahrungsplan freigegeben.',
+    'plan-days': 'Geben Sie für --all-days, --weekly oder --monthly eine Anzahl Tage an, höchstens {{most}}.',
+    'year-closed':
+      '«{{year}}» ist kein mögliches Abschlussjahr: geben Sie das Jahr an, in dem das Geschäftsjahr endet, von {{from}} bis {{to}}.',
+    'not-agreed': 'Nichts wurde geändert.',
+    'no-device': 'Kein Computer hat die Nummer {{id}}.',
+    'ambiguous-device': 'Mehrere Computer haben eine Nummer, die mit {{id}} beginnt.',
     'points-full':
       'Die automatischen Punkte würden mehr als die ihnen gewährten {{mb}} MB belegen. Es wurde weder ein Punkt gemacht noch einer entfernt.',
     'points-root': 'Der Schlüssel der automatischen Punkte ist verschwunden ({{path}}). Die Punkte sind noch da.',
@@ -254,6 +266,14 @@ export const de: Locale = {
     'no-twin': '«{{name}}» stammt nicht aus einer mehrfach wiederhergestellten Sicherung: nichts zu entscheiden.',
   },
   hint: {
+    'elevation-required':
+      'Starten Sie den Befehl in einem Terminal, um den Code per E-Mail zu erhalten, oder verlangen Sie einen beim Dienst; dann mit --elevation CODE.',
+    'elevation-mailed':
+      'Soeben wurde ein Code an die Adresse des Abonnenten geschickt (auch der Dienst kann einen geben). Wiederholen Sie den Befehl mit --elevation CODE.',
+    'snapshot-held':
+      'Das Gesetz verlangt, die Bücher zehn Jahre aufzubewahren. Nur der Dienst kann diese Aufbewahrung aufheben.',
+    yes: 'Antworten Sie in einem Terminal, oder fügen Sie --yes hinzu.',
+    'no-device': 'Die Nummern stehen in: cresus-safe devices',
     'points-full':
       'Gewähren Sie mehr Platz (cresus-safe points --max-size 100GB) oder behalten Sie weniger Punkte (cresus-safe points --plan).',
     'points-root':
@@ -359,6 +379,10 @@ export const de: Locale = {
     'no-points': '«cresus-safe point NAME» erstellt einen; «cresus-safe points» zeigt sie.',
   },
   warning: {
+    'snapshot-stays':
+      'Die Sicherung {{id}} ist eine der letzten drei des Mandats: auch vergessen bleibt sie auf dem Server.',
+    'held-longer': 'Die Sicherung {{id}} wird schon bis zum {{date}} aufbewahrt (Abschluss {{year}}): dabei bleibt es.',
+    'own-device': 'Das ist der Computer, an dem Sie arbeiten: er wird keinen Zugang zum Tresor mehr haben.',
     'points-set-aside':
       'Das Journal der automatischen Punkte war verloren: sie liegen beiseite in {{path}}, und neue beginnen.',
     'points-not-swept':
@@ -550,6 +574,7 @@ export const de: Locale = {
     print: 'Drucken',
   },
   mandate: {
+    'year-closed': 'Abschluss {{year}} aufbewahrt bis zum {{date}}',
     'last-point': 'Punkt vom {{date}}',
     describe: 'die Mandate dieses Computers',
     add: 'gibt den Ordner eines Mandats an',
@@ -586,6 +611,9 @@ export const de: Locale = {
   },
   module: { accounting: 'Buchhaltung', invoicing: 'Fakturierung', payroll: 'Löhne' },
   send: {
+    'year-closed':
+      'kennzeichnet die Sicherung als Abschluss des Geschäftsjahres, das in diesem Jahr endet; zehn Jahre aufbewahrt',
+    'year-held': '  Sicherung {{id}} · Abschluss {{year}}, aufbewahrt bis zum {{date}}',
     healed_one: '{{count}} alte Sicherung, auf dem Server beschädigt, ist repariert.',
     healed_other: '{{count}} alte Sicherungen, auf dem Server beschädigt, sind repariert.',
     describe: 'sendet Mandate an Crésus Safe',
@@ -650,6 +678,13 @@ export const de: Locale = {
     wanted: 'Um die verschlüsselten Kopien zu lesen: CRESUS_SAFE_COPY_PASSWORD',
   },
   snapshots: {
+    all: 'zeigt auch die freigegebenen Sicherungen',
+    'forgotten-until': 'vergessen, kann bis zum {{date}} zurückgeholt werden',
+    'forgotten-stays': 'vergessen, aber behalten (eine der letzten drei)',
+    freed: 'freigegeben am {{date}}',
+    'year-closed': 'Abschluss {{year}}, aufbewahrt bis zum {{date}}',
+    'freed-count_one': '{{count}} alte Sicherung wurde freigegeben (--all zeigt sie)',
+    'freed-count_other': '{{count}} alte Sicherungen wurden freigegeben (--all zeigt sie)',
     describe: 'zeigt die Sicherungen eines Mandats',
     name: 'Mandat, dieses Computers oder des Tresors',
     none: 'Keine Sicherung von «{{name}}» im Tresor.',
@@ -745,6 +780,13 @@ export const de: Locale = {
     good: 'Ihre Daten sind in Sicherheit.',
   },
   devices: {
+    revoke: 'schliesst einen Computer aus: er hat keinen Zugang zum Tresor mehr',
+    id: 'Nummer des Computers, oder ihr Anfang',
+    ask: '«{{device}}» vom Tresor ausschliessen? [j/N] ',
+    done: '«{{device}}» hat keinen Zugang zum Tresor mehr. Was er gesendet hat, bleibt.',
+    already: '«{{device}}» war schon ausgeschlossen.',
+    secret:
+      'Wurde der Computer gestohlen und konnte jemand den Schlüssel lesen, ändern Sie ihn: cresus-safe secret change --rotate',
     describe: 'zeigt die mit dem Tresor verbundenen Computer',
     this: 'dieser Computer',
     active: 'aktiv',
@@ -1025,6 +1067,54 @@ export const de: Locale = {
     good: 'Die Probe ist gelungen: alles kam zurück wie gesichert ({{good}} von {{good}}, Mängel: {{bad}}, {{duration}}).',
     bad: 'Die Probe hat einen Mangel gezeigt: {{bad}} mangelhaft, {{good}} in Ordnung ({{duration}}).',
     kept: 'Bericht aufbewahrt: {{path}}',
+  },
+  elevation: {
+    code: 'Code aus der E-Mail, oder vom Dienst erhalten',
+    mailed: 'Soeben wurde ein Code an die Adresse des Abonnenten geschickt.',
+    'not-mailed': 'Der Code konnte nicht per E-Mail geschickt werden: verlangen Sie einen beim Dienst.',
+    ask: 'Code: ',
+  },
+  forget: {
+    describe: 'vergisst Sicherungen; bis zum Löschen können sie zurückgeholt werden',
+    ids: 'Nummern der Sicherungen, oder ihr Anfang',
+    until: 'Sie können sie bis zum {{date}} zurückholen (cresus-safe unforget); danach werden sie gelöscht.',
+    ask_one: 'Diese Sicherung vergessen? [j/N] ',
+    ask_other: 'Diese {{count}} Sicherungen vergessen? [j/N] ',
+    done_one: '{{count}} Sicherung vergessen.',
+    done_other: '{{count}} Sicherungen vergessen.',
+    already_one: '{{count}} Sicherung war es schon.',
+    already_other: '{{count}} Sicherungen waren es schon.',
+    'until-one': '{{id}}: kann bis zum {{date}} zurückgeholt werden',
+    stays: '{{id}}: bleibt auf dem Server, eine der letzten drei des Mandats',
+  },
+  unforget: {
+    describe: 'holt vergessene Sicherungen zurück, die noch nicht gelöscht sind',
+    done_one: '{{count}} Sicherung zurückgeholt.',
+    done_other: '{{count}} Sicherungen zurückgeholt.',
+    already_one: '{{count}} Sicherung war nicht vergessen.',
+    already_other: '{{count}} Sicherungen waren nicht vergessen.',
+  },
+  plan: {
+    describe: 'zeigt, wie lange Sicherungen aufbewahrt werden',
+    set: 'ändert den Aufbewahrungsplan',
+    'all-days': 'behält alle Sicherungen so viele Tage lang (30)',
+    'weekly-days': 'dann eine pro Woche so viele Tage lang (365)',
+    'monthly-days': 'dann eine pro Monat so viele Tage lang (3650)',
+    'in-force': 'Aufbewahrt werden:',
+    'in-force-default': 'Aufbewahrt werden (üblicher Plan):',
+    all: 'alle Sicherungen {{days}} Tage lang',
+    weekly: 'die letzte jeder Woche {{days}} Tage lang',
+    monthly: 'die letzte jedes Monats {{days}} Tage lang',
+    always: 'immer die letzten drei jedes Mandats, und die Abschlüsse (send --year-closed) zehn Jahre lang',
+    default: 'Üblicher Plan: {{allDays}}, {{weeklyDays}} und {{monthlyDays}} Tage.',
+    goes: 'Wenn nichts mehr gesendet wird, werden freigegeben:',
+    'nothing-goes': 'Wenn nichts mehr gesendet wird, wird keine Sicherung freigegeben.',
+    more_one: '  … und {{count}} weitere',
+    more_other: '  … und {{count}} weitere',
+    same: 'Dieser Plan gilt schon.',
+    done: 'Der Aufbewahrungsplan ist geändert.',
+    'would-go': 'Der neue Plan würde sofort freigeben: {{snapshots}}',
+    'ask-shorter': 'Weniger lang aufbewahren? [j/N] ',
   },
   answer: { yes: 'ja' },
 };

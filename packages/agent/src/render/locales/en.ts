@@ -41,6 +41,18 @@ export const en: Locale = {
   },
   failure: { code: 'code to give to support: {{code}}' },
   error: {
+    'elevation-required': 'This needs a code that was mailed just now. Nothing was changed.',
+    'elevation-refused': 'The code is refused: it is unknown, expired or already used. Nothing was changed.',
+    'snapshot-held':
+      'Snapshot {{id}} holds the closed year {{year}}: it is kept until {{date}} and cannot be forgotten. Nothing was changed.',
+    'freed-by-forget': 'Snapshot {{id}} had been forgotten: it was let go on {{date}}.',
+    'freed-by-plan': 'Snapshot {{id}} was let go on {{date}} by the retention plan.',
+    'plan-days': 'Give a number of days for --all-days, --weekly or --monthly, at most {{most}}.',
+    'year-closed':
+      '"{{year}}" is no possible closed year: give the year in which the financial year ends, from {{from}} to {{to}}.',
+    'not-agreed': 'Nothing was changed.',
+    'no-device': 'No computer has the number {{id}}.',
+    'ambiguous-device': 'Several computers have a number that begins with {{id}}.',
     'points-full':
       'The automatic points would take more than the {{mb}} MB granted to them. No point was made and none was removed.',
     'points-root': 'The key of the automatic points is gone ({{path}}). The points are still there.',
@@ -243,6 +255,13 @@ export const en: Locale = {
     'no-twin': '“{{name}}” does not come from a backup restored several times: nothing to decide.',
   },
   hint: {
+    'elevation-required':
+      'Run the command in a terminal to get the code by e-mail, or ask the service for one; then add --elevation CODE.',
+    'elevation-mailed':
+      'A code was just sent to the subscriber’s address (the service can also give one). Run the command again with --elevation CODE.',
+    'snapshot-held': 'The law wants books kept for ten years. Only the service can lift this.',
+    yes: 'Answer in a terminal, or add --yes.',
+    'no-device': 'The numbers are listed by: cresus-safe devices',
     'points-full':
       'Grant more room (cresus-safe points --max-size 100GB) or keep fewer points (cresus-safe points --plan).',
     'points-root': 'Put the file root.key of this folder back, or move the folder away to begin anew.',
@@ -342,6 +361,10 @@ export const en: Locale = {
     'no-points': '“cresus-safe point NAME” makes one; “cresus-safe points” lists them.',
   },
   warning: {
+    'snapshot-stays':
+      'Snapshot {{id}} is one of the last three of its mandate: forgotten, it stays on the server all the same.',
+    'held-longer': 'Snapshot {{id}} is already kept until {{date}} (closed year {{year}}): it stays so.',
+    'own-device': 'This is the computer you work on: it will no longer have access to the vault.',
     'points-set-aside':
       'The journal of the automatic points was lost: they are set aside in {{path}}, and new ones begin.',
     'points-not-swept': 'The room of old points is not freed: the record of point {{id}} cannot be read ({{reason}}).',
@@ -521,6 +544,7 @@ export const en: Locale = {
     print: 'Print',
   },
   mandate: {
+    'year-closed': 'closed year {{year}} kept until {{date}}',
     'last-point': 'point of {{date}}',
     describe: 'the mandates of this computer',
     add: 'names the folder of a mandate',
@@ -557,6 +581,8 @@ export const en: Locale = {
   },
   module: { accounting: 'Accounting', invoicing: 'Invoicing', payroll: 'Payroll' },
   send: {
+    'year-closed': 'marks the snapshot as the books of the financial year that ends in this year, kept for ten years',
+    'year-held': '  snapshot {{id}} · closed year {{year}}, kept until {{date}}',
     healed_one: '{{count}} old snapshot, damaged on the server, is repaired.',
     healed_other: '{{count}} old snapshots, damaged on the server, are repaired.',
     describe: 'sends mandates to Crésus Safe',
@@ -620,6 +646,13 @@ export const en: Locale = {
     wanted: 'To read the encrypted copies: CRESUS_SAFE_COPY_PASSWORD',
   },
   snapshots: {
+    all: 'also shows the snapshots that were let go',
+    'forgotten-until': 'forgotten, can be taken back until {{date}}',
+    'forgotten-stays': 'forgotten, but kept (one of the last three)',
+    freed: 'let go on {{date}}',
+    'year-closed': 'closed year {{year}}, kept until {{date}}',
+    'freed-count_one': '{{count}} old snapshot was let go (--all shows it)',
+    'freed-count_other': '{{count}} old snapshots were let go (--all shows them)',
     describe: 'lists the snapshots of a mandate',
     name: 'mandate, of this computer or of the vault',
     none: 'No snapshot of "{{name}}" in the vault.',
@@ -714,6 +747,13 @@ export const en: Locale = {
     good: 'Your data is safe.',
   },
   devices: {
+    revoke: 'shuts a computer out: it no longer has access to the vault',
+    id: 'number of the computer, or its beginning',
+    ask: 'Shut "{{device}}" out of the vault? [y/N] ',
+    done: '"{{device}}" no longer has access to the vault. What it sent stays.',
+    already: '"{{device}}" was already shut out.',
+    secret:
+      'If the computer was stolen and somebody may have read the key, change it: cresus-safe secret change --rotate',
     describe: 'lists the computers connected to the vault',
     this: 'this computer',
     active: 'active',
@@ -986,6 +1026,54 @@ export const en: Locale = {
     good: 'The test succeeded: everything came back as it was saved ({{good}} of {{good}}, defects: {{bad}}, {{duration}}).',
     bad: 'The test showed a defect: {{bad}} with a defect, {{good}} in order ({{duration}}).',
     kept: 'Report kept: {{path}}',
+  },
+  elevation: {
+    code: 'code from the e-mail, or given by the service',
+    mailed: 'A code was just sent to the subscriber’s address.',
+    'not-mailed': 'The code could not be sent by e-mail: ask the service for one.',
+    ask: 'Code: ',
+  },
+  forget: {
+    describe: 'forgets snapshots; they can be taken back until they are deleted',
+    ids: 'numbers of the snapshots, or their beginning',
+    until: 'You can take them back until {{date}} (cresus-safe unforget); after that they are deleted.',
+    ask_one: 'Forget this snapshot? [y/N] ',
+    ask_other: 'Forget these {{count}} snapshots? [y/N] ',
+    done_one: '{{count}} snapshot forgotten.',
+    done_other: '{{count}} snapshots forgotten.',
+    already_one: '{{count}} snapshot was already.',
+    already_other: '{{count}} snapshots were already.',
+    'until-one': '{{id}}: can be taken back until {{date}}',
+    stays: '{{id}}: stays on the server, one of the last three of its mandate',
+  },
+  unforget: {
+    describe: 'takes back forgotten snapshots that are not deleted yet',
+    done_one: '{{count}} snapshot taken back.',
+    done_other: '{{count}} snapshots taken back.',
+    already_one: '{{count}} snapshot was not forgotten.',
+    already_other: '{{count}} snapshots were not forgotten.',
+  },
+  plan: {
+    describe: 'shows how long snapshots are kept',
+    set: 'changes the retention plan',
+    'all-days': 'keeps all snapshots for so many days (30)',
+    'weekly-days': 'then one a week for so many days (365)',
+    'monthly-days': 'then one a month for so many days (3650)',
+    'in-force': 'Kept are:',
+    'in-force-default': 'Kept are (usual plan):',
+    all: 'all snapshots for {{days}} days',
+    weekly: 'the last of each week for {{days}} days',
+    monthly: 'the last of each month for {{days}} days',
+    always: 'always the last three of each mandate, and closed years (send --year-closed) for ten years',
+    default: 'Usual plan: {{allDays}}, {{weeklyDays}} and {{monthlyDays}} days.',
+    goes: 'If nothing else is sent, these will be let go:',
+    'nothing-goes': 'If nothing else is sent, no snapshot will be let go.',
+    more_one: '  … and {{count}} more',
+    more_other: '  … and {{count}} more',
+    same: 'This plan is already in force.',
+    done: 'The retention plan is changed.',
+    'would-go': 'The new plan would let go at once: {{snapshots}}',
+    'ask-shorter': 'Keep less long? [y/N] ',
   },
   answer: { yes: 'yes' },
 };

@@ -39,6 +39,18 @@ export const fr = {
   },
   failure: { code: 'code à indiquer au support : {{code}}' },
   error: {
+    'elevation-required': "Il faut pour cela un code envoyé à l'instant par courriel. Rien n'a été changé.",
+    'elevation-refused': "Le code est refusé : il est inconnu, échu ou déjà utilisé. Rien n'a été changé.",
+    'snapshot-held':
+      "La sauvegarde {{id}} est celle du bouclement {{year}} : elle est conservée jusqu'au {{date}} et ne peut pas être oubliée. Rien n'a été changé.",
+    'freed-by-forget': 'La sauvegarde {{id}} avait été oubliée : elle a été libérée le {{date}}.',
+    'freed-by-plan': 'La sauvegarde {{id}} a été libérée le {{date}} selon le plan de conservation.',
+    'plan-days': 'Indiquez pour --all-days, --weekly ou --monthly un nombre de jours, au plus {{most}}.',
+    'year-closed':
+      "« {{year}} » n'est pas une année de bouclement possible : indiquez l'année où finit l'exercice, de {{from}} à {{to}}.",
+    'not-agreed': "Rien n'a été changé.",
+    'no-device': "Aucun ordinateur n'a le numéro {{id}}.",
+    'ambiguous-device': 'Plusieurs ordinateurs ont un numéro qui commence par {{id}}.',
     'points-full':
       "Les points automatiques prendraient plus de {{mb}} Mo, la place qui leur est accordée. Aucun point n'a été fait ni retiré.",
     'points-root': 'La clé des points automatiques a disparu ({{path}}). Les points sont toujours là.',
@@ -246,6 +258,13 @@ export const fr = {
     'no-twin': "« {{name}} » ne vient pas d'une sauvegarde restituée plusieurs fois : rien à décider.",
   },
   hint: {
+    'elevation-required':
+      'Relancez la commande dans un terminal pour recevoir le code par courriel, ou demandez-en un au service ; puis ajoutez --elevation CODE.',
+    'elevation-mailed':
+      "Un code vient d'être envoyé à l'adresse de l'abonné (le service peut aussi en donner un). Relancez la commande avec --elevation CODE.",
+    'snapshot-held': 'La loi demande de garder les livres dix ans. Seul le service peut lever cette conservation.',
+    yes: 'Répondez dans un terminal, ou ajoutez --yes.',
+    'no-device': 'Les numéros se trouvent dans : cresus-safe devices',
     'points-full':
       'Augmentez la place (cresus-safe points --max-size 100GB) ou gardez moins de points (cresus-safe points --plan).',
     'points-root': 'Remettez en place le fichier root.key de ce dossier, ou déplacez le dossier pour repartir à neuf.',
@@ -346,6 +365,11 @@ export const fr = {
     'no-points': '« cresus-safe point NOM » en fait un ; « cresus-safe points » les présente.',
   },
   warning: {
+    'snapshot-stays':
+      "La sauvegarde {{id}} est l'une des trois dernières du mandat : oubliée, elle reste tout de même sur le serveur.",
+    'held-longer':
+      "La sauvegarde {{id}} est déjà conservée jusqu'au {{date}} (bouclement {{year}}) : cela reste ainsi.",
+    'own-device': "C'est l'ordinateur sur lequel vous travaillez : il n'aura plus accès au coffre.",
     'points-set-aside':
       "Le journal des points automatiques était perdu : ils sont mis de côté dans {{path}}, et d'autres commencent.",
     'points-not-swept':
@@ -531,6 +555,7 @@ export const fr = {
     print: 'Imprimer',
   },
   mandate: {
+    'year-closed': "bouclement {{year}} conservé jusqu'au {{date}}",
     'last-point': 'point du {{date}}',
     describe: 'les mandats de cet ordinateur',
     add: "indique le dossier d'un mandat",
@@ -567,6 +592,8 @@ export const fr = {
   },
   module: { accounting: 'Comptabilité', invoicing: 'Facturation', payroll: 'Salaires' },
   send: {
+    'year-closed': "marque la sauvegarde comme bouclement de l'exercice qui finit cette année-là, conservée dix ans",
+    'year-held': "  sauvegarde {{id}} · bouclement {{year}}, conservée jusqu'au {{date}}",
     healed_one: '{{count}} ancienne sauvegarde, abîmée sur le serveur, est réparée.',
     healed_other: '{{count}} anciennes sauvegardes, abîmées sur le serveur, sont réparées.',
     describe: 'envoie des mandats à Crésus Safe',
@@ -631,6 +658,13 @@ export const fr = {
     wanted: 'Pour lire les copies chiffrées : CRESUS_SAFE_COPY_PASSWORD',
   },
   snapshots: {
+    all: 'montre aussi les sauvegardes libérées',
+    'forgotten-until': "oubliée, peut être reprise jusqu'au {{date}}",
+    'forgotten-stays': 'oubliée, mais gardée (une des trois dernières)',
+    freed: 'libérée le {{date}}',
+    'year-closed': "bouclement {{year}}, conservée jusqu'au {{date}}",
+    'freed-count_one': '{{count}} ancienne sauvegarde a été libérée (--all la montre)',
+    'freed-count_other': '{{count}} anciennes sauvegardes ont été libérées (--all les montre)',
     describe: "présente les sauvegardes d'un mandat",
     name: 'mandat, de cet ordinateur ou du coffre',
     none: 'Aucune sauvegarde de « {{name}} » dans le coffre.',
@@ -725,6 +759,13 @@ export const fr = {
     good: "Vos données sont à l'abri.",
   },
   devices: {
+    revoke: "exclut un ordinateur : il n'a plus accès au coffre",
+    id: "numéro de l'ordinateur, ou son début",
+    ask: 'Exclure « {{device}} » du coffre ? [o/N] ',
+    done: "« {{device}} » n'a plus accès au coffre. Ce qu'il a envoyé reste.",
+    already: '« {{device}} » était déjà exclu.',
+    secret:
+      "Si l'ordinateur a été volé et que quelqu'un a pu lire la clé, changez-la : cresus-safe secret change --rotate",
     describe: 'présente les ordinateurs reliés au coffre',
     this: 'cet ordinateur',
     active: 'actif',
@@ -1001,6 +1042,54 @@ export const fr = {
     good: "L'essai a réussi : tout est revenu comme enregistré ({{good}} sur {{good}}, défauts : {{bad}}, {{duration}}).",
     bad: "L'essai a montré un défaut : {{bad}} en défaut, {{good}} en ordre ({{duration}}).",
     kept: 'Rapport gardé : {{path}}',
+  },
+  elevation: {
+    code: 'code reçu par courriel, ou donné par le service',
+    mailed: "Un code vient d'être envoyé à l'adresse de l'abonné.",
+    'not-mailed': "Le code n'a pas pu être envoyé par courriel : demandez-en un au service.",
+    ask: 'Code : ',
+  },
+  forget: {
+    describe: "oublie des sauvegardes ; elles peuvent être reprises jusqu'à leur effacement",
+    ids: 'numéros des sauvegardes, ou leur début',
+    until: "Vous pourrez les reprendre jusqu'au {{date}} (cresus-safe unforget) ; ensuite elles seront effacées.",
+    ask_one: 'Oublier cette sauvegarde ? [o/N] ',
+    ask_other: 'Oublier ces {{count}} sauvegardes ? [o/N] ',
+    done_one: '{{count}} sauvegarde oubliée.',
+    done_other: '{{count}} sauvegardes oubliées.',
+    already_one: "{{count}} sauvegarde l'était déjà.",
+    already_other: "{{count}} sauvegardes l'étaient déjà.",
+    'until-one': "{{id}} : peut être reprise jusqu'au {{date}}",
+    stays: '{{id}} : reste sur le serveur, une des trois dernières du mandat',
+  },
+  unforget: {
+    describe: 'reprend des sauvegardes oubliées qui ne sont pas encore effacées',
+    done_one: '{{count}} sauvegarde reprise.',
+    done_other: '{{count}} sauvegardes reprises.',
+    already_one: "{{count}} sauvegarde n'était pas oubliée.",
+    already_other: "{{count}} sauvegardes n'étaient pas oubliées.",
+  },
+  plan: {
+    describe: 'montre combien de temps les sauvegardes sont conservées',
+    set: 'change le plan de conservation',
+    'all-days': 'garde toutes les sauvegardes pendant tant de jours (30)',
+    'weekly-days': 'puis une par semaine pendant tant de jours (365)',
+    'monthly-days': 'puis une par mois pendant tant de jours (3650)',
+    'in-force': 'Sont conservées :',
+    'in-force-default': 'Sont conservées (plan habituel) :',
+    all: 'toutes les sauvegardes pendant {{days}} jours',
+    weekly: 'la dernière de chaque semaine pendant {{days}} jours',
+    monthly: 'la dernière de chaque mois pendant {{days}} jours',
+    always: 'toujours les trois dernières de chaque mandat, et les bouclements (send --year-closed) pendant dix ans',
+    default: 'Plan habituel : {{allDays}}, {{weeklyDays}} et {{monthlyDays}} jours.',
+    goes: "Si rien d'autre n'est envoyé, seront libérées :",
+    'nothing-goes': "Si rien d'autre n'est envoyé, aucune sauvegarde ne sera libérée.",
+    more_one: '  … et {{count}} autre',
+    more_other: '  … et {{count}} autres',
+    same: "C'est déjà le plan en vigueur.",
+    done: 'Le plan de conservation est changé.',
+    'would-go': 'Le nouveau plan libérerait tout de suite {{snapshots}} :',
+    'ask-shorter': 'Conserver moins longtemps ? [o/N] ',
   },
   answer: { yes: 'oui' },
 } as const;

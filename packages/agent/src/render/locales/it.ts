@@ -41,6 +41,18 @@ export const it: Locale = {
   },
   failure: { code: "codice da indicare all'assistenza: {{code}}" },
   error: {
+    'elevation-required': 'Per questo serve un codice appena inviato per e-mail. Nulla è stato cambiato.',
+    'elevation-refused': 'Il codice è rifiutato: è sconosciuto, scaduto o già usato. Nulla è stato cambiato.',
+    'snapshot-held':
+      'Il salvataggio {{id}} è quello della chiusura {{year}}: è conservato fino al {{date}} e non può essere dimenticato. Nulla è stato cambiato.',
+    'freed-by-forget': 'Il salvataggio {{id}} era stato dimenticato: è stato liberato il {{date}}.',
+    'freed-by-plan': 'Il salvataggio {{id}} è stato liberato il {{date}} secondo il piano di conservazione.',
+    'plan-days': 'Indicate per --all-days, --weekly o --monthly un numero di giorni, al massimo {{most}}.',
+    'year-closed':
+      "«{{year}}» non è un anno di chiusura possibile: indicate l'anno in cui finisce l'esercizio, dal {{from}} al {{to}}.",
+    'not-agreed': 'Nulla è stato cambiato.',
+    'no-device': 'Nessun computer ha il numero {{id}}.',
+    'ambiguous-device': 'Più computer hanno un numero che comincia con {{id}}.',
     'points-full':
       'I punti automatici occuperebbero più dei {{mb}} MB loro concessi. Nessun punto è stato fatto né tolto.',
     'points-root': 'La chiave dei punti automatici è sparita ({{path}}). I punti ci sono ancora.',
@@ -251,6 +263,14 @@ export const it: Locale = {
     'no-twin': "«{{name}}» non proviene da un salvataggio ripristinato più volte: non c'è nulla da decidere.",
   },
   hint: {
+    'elevation-required':
+      'Rilanciate il comando in un terminale per ricevere il codice per e-mail, o chiedetene uno al servizio; poi aggiungete --elevation CODICE.',
+    'elevation-mailed':
+      "Un codice è stato appena inviato all'indirizzo dell'abbonato (anche il servizio può darne uno). Rilanciate il comando con --elevation CODICE.",
+    'snapshot-held':
+      'La legge chiede di conservare i libri dieci anni. Solo il servizio può togliere questa conservazione.',
+    yes: 'Rispondete in un terminale, o aggiungete --yes.',
+    'no-device': 'I numeri si trovano in: cresus-safe devices',
     'points-full':
       'Conceda più spazio (cresus-safe points --max-size 100GB) o tenga meno punti (cresus-safe points --plan).',
     'points-root': 'Rimetta al suo posto il file root.key di questa cartella, o sposti la cartella per ricominciare.',
@@ -350,6 +370,10 @@ export const it: Locale = {
     'no-points': '«cresus-safe point NOME» ne crea uno; «cresus-safe points» li mostra.',
   },
   warning: {
+    'snapshot-stays':
+      'Il salvataggio {{id}} è uno degli ultimi tre del mandato: anche se dimenticato, resta sul server.',
+    'held-longer': 'Il salvataggio {{id}} è già conservato fino al {{date}} (chiusura {{year}}): resta così.',
+    'own-device': 'È il computer su cui lavorate: non avrà più accesso alla cassaforte.',
     'points-set-aside':
       'Il giornale dei punti automatici era perso: sono messi da parte in {{path}}, e ne cominciano altri.',
     'points-not-swept':
@@ -538,6 +562,7 @@ export const it: Locale = {
     print: 'Stampare',
   },
   mandate: {
+    'year-closed': 'chiusura {{year}} conservata fino al {{date}}',
     'last-point': 'punto del {{date}}',
     describe: 'i mandati di questo computer',
     add: 'indica la cartella di un mandato',
@@ -574,6 +599,8 @@ export const it: Locale = {
   },
   module: { accounting: 'Contabilità', invoicing: 'Fatturazione', payroll: 'Salari' },
   send: {
+    'year-closed': "segna il salvataggio come chiusura dell'esercizio che finisce in quell'anno, conservato dieci anni",
+    'year-held': '  salvataggio {{id}} · chiusura {{year}}, conservato fino al {{date}}',
     healed_one: '{{count}} vecchio backup, danneggiato sul server, è riparato.',
     healed_other: '{{count}} vecchi backup, danneggiati sul server, sono riparati.',
     describe: 'invia dei mandati a Crésus Safe',
@@ -638,6 +665,13 @@ export const it: Locale = {
     wanted: 'Per leggere le copie cifrate: CRESUS_SAFE_COPY_PASSWORD',
   },
   snapshots: {
+    all: 'mostra anche i salvataggi liberati',
+    'forgotten-until': 'dimenticato, può essere ripreso fino al {{date}}',
+    'forgotten-stays': 'dimenticato, ma conservato (uno degli ultimi tre)',
+    freed: 'liberato il {{date}}',
+    'year-closed': 'chiusura {{year}}, conservato fino al {{date}}',
+    'freed-count_one': '{{count}} vecchio salvataggio è stato liberato (--all lo mostra)',
+    'freed-count_other': '{{count}} vecchi salvataggi sono stati liberati (--all li mostra)',
     describe: 'presenta i salvataggi di un mandato',
     name: 'mandato, di questo computer o della cassaforte',
     none: 'Nessun salvataggio di «{{name}}» nella cassaforte.',
@@ -732,6 +766,13 @@ export const it: Locale = {
     good: 'I Suoi dati sono al sicuro.',
   },
   devices: {
+    revoke: 'esclude un computer: non ha più accesso alla cassaforte',
+    id: 'numero del computer, o il suo inizio',
+    ask: 'Escludere «{{device}}» dalla cassaforte? [s/N] ',
+    done: '«{{device}}» non ha più accesso alla cassaforte. Ciò che ha inviato resta.',
+    already: '«{{device}}» era già escluso.',
+    secret:
+      'Se il computer è stato rubato e qualcuno ha potuto leggere la chiave, cambiatela: cresus-safe secret change --rotate',
     describe: 'presenta i computer collegati alla cassaforte',
     this: 'questo computer',
     active: 'attivo',
@@ -1007,6 +1048,54 @@ export const it: Locale = {
     good: 'La prova è riuscita: tutto è tornato come salvato ({{good}} su {{good}}, difetti: {{bad}}, {{duration}}).',
     bad: 'La prova ha mostrato un difetto: {{bad}} in difetto, {{good}} in ordine ({{duration}}).',
     kept: 'Rapporto conservato: {{path}}',
+  },
+  elevation: {
+    code: 'codice ricevuto per e-mail, o dato dal servizio',
+    mailed: "Un codice è stato appena inviato all'indirizzo dell'abbonato.",
+    'not-mailed': 'Il codice non ha potuto essere inviato per e-mail: chiedetene uno al servizio.',
+    ask: 'Codice: ',
+  },
+  forget: {
+    describe: 'dimentica dei salvataggi; fino alla cancellazione possono essere ripresi',
+    ids: 'numeri dei salvataggi, o il loro inizio',
+    until: 'Potrete riprenderli fino al {{date}} (cresus-safe unforget); poi saranno cancellati.',
+    ask_one: 'Dimenticare questo salvataggio? [s/N] ',
+    ask_other: 'Dimenticare questi {{count}} salvataggi? [s/N] ',
+    done_one: '{{count}} salvataggio dimenticato.',
+    done_other: '{{count}} salvataggi dimenticati.',
+    already_one: '{{count}} salvataggio lo era già.',
+    already_other: '{{count}} salvataggi lo erano già.',
+    'until-one': '{{id}}: può essere ripreso fino al {{date}}',
+    stays: '{{id}}: resta sul server, uno degli ultimi tre del mandato',
+  },
+  unforget: {
+    describe: 'riprende salvataggi dimenticati che non sono ancora cancellati',
+    done_one: '{{count}} salvataggio ripreso.',
+    done_other: '{{count}} salvataggi ripresi.',
+    already_one: '{{count}} salvataggio non era dimenticato.',
+    already_other: '{{count}} salvataggi non erano dimenticati.',
+  },
+  plan: {
+    describe: 'mostra per quanto tempo i salvataggi sono conservati',
+    set: 'cambia il piano di conservazione',
+    'all-days': 'conserva tutti i salvataggi per tanti giorni (30)',
+    'weekly-days': 'poi uno alla settimana per tanti giorni (365)',
+    'monthly-days': 'poi uno al mese per tanti giorni (3650)',
+    'in-force': 'Sono conservati:',
+    'in-force-default': 'Sono conservati (piano abituale):',
+    all: 'tutti i salvataggi per {{days}} giorni',
+    weekly: "l'ultimo di ogni settimana per {{days}} giorni",
+    monthly: "l'ultimo di ogni mese per {{days}} giorni",
+    always: 'sempre gli ultimi tre di ogni mandato, e le chiusure (send --year-closed) per dieci anni',
+    default: 'Piano abituale: {{allDays}}, {{weeklyDays}} e {{monthlyDays}} giorni.',
+    goes: "Se non viene inviato nient'altro, saranno liberati:",
+    'nothing-goes': "Se non viene inviato nient'altro, nessun salvataggio sarà liberato.",
+    more_one: '  … e {{count}} altro',
+    more_other: '  … e altri {{count}}',
+    same: 'È già il piano in vigore.',
+    done: 'Il piano di conservazione è cambiato.',
+    'would-go': 'Il nuovo piano libererebbe subito {{snapshots}}:',
+    'ask-shorter': 'Conservare meno a lungo? [s/N] ',
   },
   answer: { yes: 'sì' },
 };
