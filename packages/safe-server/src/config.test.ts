@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { envName, loadConfig } from './config.ts';
+import { envName, loadConfig, showConfig } from './config.ts';
 
 let dir: string;
 let file: string;
@@ -21,7 +21,7 @@ describe('the configuration', () => {
       dataDir: resolve('safe-data'),
       keysFile: resolve('safe-data.keys.json'),
       database: resolve('safe-data/safe.sqlite'),
-      blobsDir: resolve('safe-data/blobs'),
+      blobs: resolve('safe-data/blobs'),
       trustProxy: 0,
       durations: { graceDays: 14, readOnlyMonths: 12, noticeDays: 90 },
       vaults: { reserveBytes: 256 * 1024 * 1024 },
@@ -34,6 +34,32 @@ describe('the configuration', () => {
   });
   it('finds its file by SAFE_CONFIG too', async () => {
     expect(await loadConfig({}, { SAFE_CONFIG: file })).toMatchObject({ port: 1 });
+  });
+  it('names a bucket, and shows no key to it', async () => {
+    const secret = join(dir, 'secret');
+    await writeFile(secret, 'very-secret\n');
+    const blobs = 's3://books/safe/one?endpoint=http://127.0.0.1:9000&region=eu-central-2';
+    const config = await loadConfig({ blobs }, { SAFE_S3_ACCESS_KEY_FILE: secret, SAFE_S3_SECRET_FILE: secret });
+    expect(config.blobs).toEqual({
+      bucket: 'books',
+      prefix: 'safe/one',
+      endpoint: 'http://127.0.0.1:9000',
+      region: 'eu-central-2',
+      credentials: { accessKeyId: 'very-secret', secretAccessKey: 'very-secret' },
+    });
+    expect(JSON.stringify(showConfig(config))).not.toContain('very-secret');
+  });
+  it.each([
+    's3:books',
+    's3://',
+    's3://Books',
+    's3://key:secret@books',
+    's3://books/x//y',
+    's3://books?endpoint=ftp://x',
+    's3://books?endpoint=http://key:secret@x',
+    's3://books?secret=x',
+  ])('%s is no bucket', async (blobs) => {
+    await expect(loadConfig({ blobs }, {})).rejects.toMatchObject({ key: 'config.store' });
   });
   it('is frozen', async () => {
     const config = await loadConfig({}, {});
@@ -50,7 +76,7 @@ describe('the configuration', () => {
     ['a notice shorter than ninety days', { noticeDays: '89' }, 'config.invalid'],
     ['a negative time', { drainSeconds: '-1' }, 'config.invalid'],
     ['PostgreSQL', { database: 'postgres://x' }, 'config.store'],
-    ['S3', { blobs: 's3://bucket' }, 'config.store'],
+    ['an unknown store', { blobs: 'gs://bucket' }, 'config.store'],
     ['an empty place', { database: 'sqlite:' }, 'config.store'],
     ['the keys inside the data', { dataDir: '/srv/safe', keys: '/srv/safe/keys.json' }, 'config.keys-inside'],
     ['a file that is not there', { config: '/nowhere.json' }, 'config.file'],

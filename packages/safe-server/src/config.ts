@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { z } from 'zod';
+import type { S3Address } from './blobs/open-bucket.ts';
+import { parseS3Place } from './blobs/s3-place.ts';
 import type { DatabaseAddress } from './db/unit-of-work.ts';
 import { OperatorError } from './errors.ts';
 import type { Address } from './http/listen.ts';
@@ -27,6 +29,9 @@ const ConfigSchema = z.strictObject({
   /** Connections to PostgreSQL that this process may hold. */
   databaseConnections: positive.max(1000).default(20),
   blobs: z.string().min(1).optional(),
+  /** Files with the two halves of the key to an S3 store, where the environment has none. */
+  s3AccessKeyFile: z.string().min(1).optional(),
+  s3SecretFile: z.string().min(1).optional(),
   logFile: z.string().min(1).optional(),
   logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
   /** How many proxies in front append to X-Forwarded-For; a number, since "trust all" lets anybody choose an address (TN-25). */
@@ -68,8 +73,8 @@ export interface Config {
   readonly keysFile: string;
   /** The SQLite file, or the PostgreSQL server. */
   readonly database: DatabaseAddress;
-  /** The folder of the blob store. */
-  readonly blobsDir: string;
+  /** The folder of the blob store, or a bucket. */
+  readonly blobs: string | S3Address;
   readonly logFile: string | undefined;
   readonly logLevel: string;
   readonly trustProxy: number;
@@ -152,7 +157,7 @@ function freeze(settings: Settings): Config {
     metrics: settings.metricsListen === undefined ? undefined : Object.freeze(addressOf(settings.metricsListen)),
     keysFile,
     database: databaseOf(settings, resolve(dataDir, 'safe.sqlite')),
-    blobsDir: place(settings.blobs, 'file:', 'blobs', resolve(dataDir, 'blobs')),
+    blobs: blobsOf(settings, resolve(dataDir, 'blobs')),
     logFile: settings.logFile,
     logLevel: settings.logLevel,
     trustProxy: settings.trustProxy,
@@ -191,6 +196,21 @@ function databaseOf(
   return Object.freeze({ url: url.href, password: password || undefined, connections: databaseConnections });
 }
 
+/** `file:DIR` or `s3://BUCKET/PREFIX?endpoint=…&region=…`. */
+function blobsOf({ blobs, s3AccessKeyFile, s3SecretFile }: Settings, fallback: string): string | S3Address {
+  const supported = 'file:DIR, s3://BUCKET/PREFIX?endpoint=…&region=…';
+  if (!blobs?.startsWith('s3:')) return place(blobs, 'file:', 'blobs', fallback, supported);
+  const found = parseS3Place(blobs);
+  if (found === undefined) throw new OperatorError('config.store', { setting: 'blobs', supported });
+  if ((s3AccessKeyFile === undefined) !== (s3SecretFile === undefined))
+    throw new OperatorError('config.store', { setting: 's3SecretFile', supported: 's3AccessKeyFile + s3SecretFile' });
+  const credentials =
+    s3AccessKeyFile === undefined || s3SecretFile === undefined
+      ? undefined
+      : Object.freeze({ accessKeyId: secretIn(s3AccessKeyFile), secretAccessKey: secretIn(s3SecretFile) });
+  return Object.freeze({ ...found, credentials });
+}
+
 /** A secret that lies in a file, without the line's end. @throws OperatorError `config.file` */
 function secretIn(file: string): string {
   try {
@@ -216,7 +236,14 @@ function place(
 
 /** The configuration as `config show` prints it. Secrets appear only as `[set]`. */
 export function showConfig(config: Config): Record<string, unknown> {
-  const { database } = config;
+  const { database, blobs } = config;
+  const bucket = typeof blobs === 'string' ? blobs : { ...blobs, credentials: blobs.credentials && '[set]' };
   const masked = typeof database === 'string' ? database : { ...database, password: database.password && '[set]' };
-  return { ...config, database: masked, logFile: config.logFile ?? null, metrics: config.metrics ?? null };
+  return {
+    ...config,
+    database: masked,
+    blobs: bucket,
+    logFile: config.logFile ?? null,
+    metrics: config.metrics ?? null,
+  };
 }

@@ -65,7 +65,7 @@ describe('F-17 stopping with uploads in flight', () => {
     await once(upload.socket, 'close');
     expect(upload.received()).toMatch(/^HTTP\/1\.1 201 /);
     await stopped;
-    expect(await system.store.stat(`v/${client.vaultId}/p/${pack.id}`)).toEqual({ length: pack.bytes.length });
+    expect(await system.deps.blobs.stat(`v/${client.vaultId}/p/${pack.id}`)).toEqual({ length: pack.bytes.length });
   }, 20_000);
 
   it('cuts those that do not end in time', async () => {

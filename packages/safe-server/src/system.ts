@@ -5,14 +5,15 @@ import type { Logger } from 'pino';
 import { type EntityManager, IsNull, Not } from 'typeorm';
 import { MetaEntity } from './accounts/entities.ts';
 import { Audit } from './audit/audit.ts';
-import { FolderStore } from './blobs/folder-store.ts';
 import { shareKey } from './blobs/keys.ts';
+import { type Bucket, openBucket } from './blobs/open-bucket.ts';
 import type { BlobStore } from './blobs/store.ts';
 import type { Config } from './config.ts';
 import { SCHEMA } from './db/entities.ts';
 import { Db } from './db/unit-of-work.ts';
 import type { Deps } from './deps.ts';
 import { OperatorError, ServerError } from './errors.ts';
+import { REBUILDING } from './jobs/rebuild-marks.ts';
 import { readHeartbeat } from './keyring/heartbeat.ts';
 import { KeyRing } from './keyring/ring.ts';
 import { createRingFile, readRing } from './keyring/ring-file.ts';
@@ -25,7 +26,7 @@ const KEYS_CONFIRMED = 'keys.confirmed';
 /** Everything a command works with. */
 export interface System {
   readonly deps: Deps;
-  readonly store: FolderStore;
+  readonly bucket: Bucket;
   /** Whether the key ring was made just now. */
   readonly ringIsNew: boolean;
   close(): Promise<void>;
@@ -35,6 +36,8 @@ export interface System {
 export interface OpenOptions {
   readonly log: Logger;
   readonly create: boolean;
+  /** For `rebuild`: an empty or unfinished database over a bucket is what it is for. */
+  readonly rebuild?: boolean;
 }
 
 /**
@@ -43,37 +46,54 @@ export interface OpenOptions {
  *
  * @throws OperatorError `keys.*`, `store.*`
  */
-export async function openSystem(config: Config, { log, create }: OpenOptions): Promise<System> {
+export async function openSystem(config: Config, { log, create, rebuild = false }: OpenOptions): Promise<System> {
   const random = (n: number) => new Uint8Array(randomBytes(n));
   const found = await readRing(config.keysFile, random);
   if (found === undefined) await refuseWithoutRing(config, create);
   await mkdir(config.dataDir, { recursive: true, mode: 0o700 });
-  const store = await FolderStore.open(config.blobsDir);
-  const db = await Db.open(config.database, SCHEMA);
+  const bucket = await openBucket(config.blobs);
+  const { blobs: store, room } = bucket;
+  const db = await Db.open(config.database, SCHEMA).catch((error: unknown) => {
+    bucket.close();
+    throw error;
+  });
   let ring: KeyRing;
   try {
     ring = found ?? (await ringFor(db, config, random));
-    await claim(db, store, ring);
+    if (rebuild) await refuseForeignRing(db, store, ring); // before anything is written
+    await claim(db, store, ring, rebuild);
     await refuseForeignRing(db, store, ring);
   } catch (error) {
     await db.close();
+    bucket.close();
     throw error;
   }
   const clock = () => db.clock();
-  const deps: Deps = { db, blobs: store, ring, clock, random, log, config, audit: new Audit(db, clock) };
-  return { deps, store, ringIsNew: found === undefined, close: () => db.close() };
+  const audit = new Audit(db, clock);
+  const deps: Deps = { db, blobs: store, ...(room && { room }), ring, clock, random, log, config, audit };
+  const close = async () => {
+    await db.close();
+    bucket.close();
+  };
+  return { deps, bucket, ringIsNew: found === undefined, close };
 }
 
 async function refuseWithoutRing(config: Config, create: boolean): Promise<void> {
-  const { database } = config;
+  const { database, blobs } = config;
   const hasFile = typeof database === 'string' && existsSync(database);
-  const stored = hasFile || (existsSync(config.blobsDir) && !(await isEmpty(config)));
+  const hasBucket = typeof blobs !== 'string' || existsSync(blobs);
+  const stored = hasFile || (hasBucket && !(await isEmpty(config)));
   if (stored) throw new OperatorError('keys.missing', { file: config.keysFile }, 1);
   if (!create) throw new OperatorError('store.missing', { dir: config.dataDir }, 14);
 }
 
 async function isEmpty(config: Config): Promise<boolean> {
-  return await isEmptyBucket(await FolderStore.open(config.blobsDir));
+  const bucket = await openBucket(config.blobs);
+  try {
+    return await isEmptyBucket(bucket.blobs);
+  } finally {
+    bucket.close();
+  }
 }
 
 async function isEmptyBucket(blobs: BlobStore): Promise<boolean> {
@@ -108,9 +128,10 @@ async function makeRing(config: Config, random: (n: number) => Uint8Array): Prom
 }
 
 /** Writes the server id into a new database; one that has another belongs to another ring. */
-async function claim(db: Db, blobs: BlobStore, ring: KeyRing): Promise<void> {
+async function claim(db: Db, blobs: BlobStore, ring: KeyRing, rebuild: boolean): Promise<void> {
+  if (!rebuild && (await isSet(db, REBUILDING))) throw new OperatorError('store.rebuilding', {}, 1);
   const known = await db.read((manager) => meta(manager, SERVER_ID));
-  if (known === undefined && !(await isEmptyBucket(blobs))) throw new OperatorError('store.behind', {}, 1);
+  if (known === undefined && !rebuild && !(await isEmptyBucket(blobs))) throw new OperatorError('store.behind', {}, 1);
   const serverId = known ?? (await db.write((manager) => setOnce(manager, SERVER_ID, ring.serverId)));
   if (serverId !== ring.serverId) throw new OperatorError('keys.other', {}, 1);
 }
@@ -139,6 +160,11 @@ async function meta(manager: EntityManager, name: string): Promise<string | unde
 async function setOnce(manager: EntityManager, name: string, value: string): Promise<string> {
   await manager.createQueryBuilder().insert().into(MetaEntity).values({ name, value }).orIgnore().execute();
   return (await meta(manager, name)) ?? value;
+}
+
+/** Whether a fact is noted in the database. */
+export async function isSet(db: Db, name: string): Promise<boolean> {
+  return (await db.read((manager) => meta(manager, name))) !== undefined;
 }
 
 /** Whether `keys verify` has seen a copy of exactly this ring elsewhere. */

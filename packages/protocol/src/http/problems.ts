@@ -48,6 +48,8 @@ export const PROBLEMS = {
   busy: { status: 503, title: 'The server is busy' },
   draining: { status: 503, title: 'The server is stopping' },
   'read-only': { status: 503, title: 'The server takes no writes at present' },
+  'catching-up': { status: 503, title: 'The server is being brought up to what is stored' },
+  'store-unavailable': { status: 503, title: 'The object store does not answer' },
   'storage-full': { status: 503, title: 'The server has no room left' },
   quota: { status: 507, title: 'The quota is used up' },
 } as const satisfies Record<string, ProblemKind>;

@@ -97,6 +97,7 @@ export class FolderStore implements BlobStore {
     }
   }
 
+  /** How many bytes still have room; undefined where nobody knows. */
   async room(): Promise<number | undefined> {
     const { blocks, bavail, bsize } = await statfs(this.#root);
     return blocks === 0 ? undefined : bavail * bsize; // some network file systems do not say

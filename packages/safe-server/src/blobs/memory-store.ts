@@ -45,10 +45,6 @@ export class MemoryStore implements BlobStore {
     checkPrefix(prefix);
     for (const key of [...this.#objects.keys()]) if (key.startsWith(prefix)) yield key;
   }
-
-  room(): Promise<undefined> {
-    return Promise.resolve(undefined);
-  }
 }
 
 /** Like a real store: what was lent is overwritten when the next piece is asked for, so that a misuse shows in tests. */

@@ -31,12 +31,14 @@ export interface BlobRead {
  * - Bytes that are not what `facts` says are never visible, not even for a moment.
  * - Keys have the shape of `KEY`; anything else is a bug of the caller and throws before anything happens.
  * - `list` may lag behind: nothing but audits and rebuilds relies on it.
+ * - A store that does not answer, or not sensibly, is `store-unavailable` after some tries; `put` and a `body` that was
+ *   begun may then have done their work or not.
  */
 export interface BlobStore {
   /**
    * Creates an object. The pieces of a stream become the store's own: it may free their memory.
    *
-   * @throws ServerError `hash-mismatch`, `storage-full`; or what the stream threw
+   * @throws ServerError `hash-mismatch`, `storage-full`, `store-unavailable`; or what the stream threw
    */
   put(key: string, body: Uint8Array | AsyncIterable<Uint8Array>, facts: BlobFacts): Promise<'created' | 'exists'>;
   /** The object, or the part of it that `range` names; undefined when there is none. */
@@ -47,8 +49,6 @@ export interface BlobStore {
   delete(key: string): Promise<void>;
   /** The keys below a prefix that ends with `/`, in no order. */
   list(prefix: string): AsyncIterable<string>;
-  /** How many bytes still have room; undefined where nobody knows or there is no such bound. */
-  room(): Promise<number | undefined>;
 }
 
 const PART = '[0-9A-Za-z][0-9A-Za-z-]{0,99}';

@@ -23,14 +23,16 @@ export interface Heartbeat {
  * @throws OperatorError `keys.cannot-open`
  */
 export async function readHeartbeat(blobs: Deps['blobs'], ring: KeyRing): Promise<Heartbeat | undefined> {
-  const key = (await listed(blobs)).at(-1);
-  const sealed = key === undefined ? undefined : await readBlob(blobs, key, MAX_BYTES);
-  if (key === undefined || sealed === undefined) return undefined;
-  try {
-    return JSON.parse(ring.open(key, sealed).toString('utf8')) as Heartbeat;
-  } catch (cause) {
-    throw new OperatorError('keys.cannot-open', {}, 1, { cause });
+  for (const key of (await listed(blobs)).reverse()) {
+    const sealed = await readBlob(blobs, key, MAX_BYTES);
+    if (sealed === undefined) continue; // a list may still show what was removed (F-37)
+    try {
+      return JSON.parse(ring.open(key, sealed).toString('utf8')) as Heartbeat;
+    } catch (cause) {
+      throw new OperatorError('keys.cannot-open', {}, 1, { cause });
+    }
   }
+  return undefined;
 }
 
 /** Writes a heartbeat and removes the ones before it, in this order, so that there always is one. */

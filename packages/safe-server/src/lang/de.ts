@@ -30,8 +30,25 @@ export const de: Table = {
   'database.newer':
     'Diese Datenbank stammt von einer neueren Version von safe-server (Migration {migration}). Installieren Sie diese Version.',
   'store.missing': 'Keine Daten in {dir}. Starten Sie zuerst «safe-server serve», oder prüfen Sie --data-dir.',
-  'store.behind':
-    'Die Datenbank ist leer, der Speicher nicht. Stellen Sie die Datenbank wieder her; der Neuaufbau aus dem Speicher kommt in einer späteren Version.',
+  'store.unreachable':
+    'Der S3-Speicher «{bucket}» antwortet nicht wie erwartet ({reason}). Prüfen Sie --blobs, das Netz und die Zugangsschlüssel.',
+  'store.behind': 'Die Datenbank ist leer, der Speicher nicht. Bauen Sie sie neu auf: safe-server rebuild',
+  'store.rebuilding':
+    'Ein Neuaufbau dieser Datenbank ist nicht abgeschlossen. Starten Sie ihn erneut: safe-server rebuild',
+  'store.catch-up':
+    'Die Datenbank ist älter als der Speicher: nichts wird geschrieben. Holen Sie auf: safe-server rebuild --catch-up',
+  'help.rebuild': 'Baut die Datenbank aus Speicher und Schlüsselbund neu auf',
+  'option.catch-up': 'Bringt eine nicht leere Datenbank auf den Stand des Speichers',
+  'rebuild.not-empty':
+    'Die Datenbank ist nicht leer. Um sie auf den Stand des Speichers zu bringen: safe-server rebuild --catch-up',
+  'rebuild.progress': 'Tresore: {done} von {of}, {entries} Einträge übernommen',
+  'rebuild.done':
+    'Neu aufgebaut: {accounts} Abonnenten, {devices} Geräte, {vaults} Tresore, {entries} Einträge und {packs} Pakete übernommen.',
+  'rebuild.lost-packs':
+    'Tresor {vault}: {count} Pakete fehlen im Speicher; die Agenten geben sie zurück, wenn sie können.',
+  'rebuild.gap':
+    'Tresor {vault}: das Journal bricht beim Eintrag {seq} ab ({reason}); nichts wird dort geschrieben, bis dieser Eintrag zurück ist.',
+  'rebuild.damaged': '{count} Tresore sind nicht vollständig, siehe oben. Der Rest ist neu aufgebaut.',
   'serve.listen': 'Kann nicht auf {address} hören ({reason}).',
   'serve.listening': 'Crésus Safe hört auf {url}',
   'serve.stopping': 'Wird beendet…',
@@ -115,7 +132,8 @@ export const de: Table = {
   'option.log-file': 'Protokoll in eine Datei statt auf die Fehlerausgabe',
   'option.log-level': 'Ausführlichkeit des Protokolls',
   'option.trust-proxy': 'Anzahl Proxys davor',
-  'option.metrics-listen': 'Adresse der Messwerte für Prometheus, [HOST:]PORT: nur diese Maschine, ausser ein Host ist angegeben',
+  'option.metrics-listen':
+    'Adresse der Messwerte für Prometheus, [HOST:]PORT: nur diese Maschine, ausser ein Host ist angegeben',
   'option.number': 'Abonnentennummer',
   'option.name': 'Name',
   'option.email': 'E-Mail-Adresse',

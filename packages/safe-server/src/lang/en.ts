@@ -30,8 +30,22 @@ export const en: Table = {
   'database.newer':
     'This database comes from a later version of safe-server (migration {migration}). Install that version.',
   'store.missing': 'No data in {dir}. Run "safe-server serve" first, or check --data-dir.',
-  'store.behind':
-    'The database is empty but the store is not. Restore the database; rebuilding it from the store comes in a later version.',
+  'store.unreachable':
+    'The S3 store "{bucket}" does not answer as it should ({reason}). Check --blobs, the network and the access keys.',
+  'store.behind': 'The database is empty but the store is not. Rebuild it: safe-server rebuild',
+  'store.rebuilding': 'A rebuild of this database has not ended. Run it again: safe-server rebuild',
+  'store.catch-up':
+    'The database is older than the store: nothing is written. Catch up: safe-server rebuild --catch-up',
+  'help.rebuild': 'Rebuilds the database from the store and the key ring',
+  'option.catch-up': 'Brings a database that is not empty up to the store',
+  'rebuild.not-empty': 'The database is not empty. To bring it up to the store: safe-server rebuild --catch-up',
+  'rebuild.progress': 'Vaults: {done} of {of}, {entries} entries taken over',
+  'rebuild.done':
+    'Rebuilt: {accounts} subscribers, {devices} devices, {vaults} vaults, {entries} entries and {packs} packs taken over.',
+  'rebuild.lost-packs': 'Vault {vault}: {count} packs are missing in the store; agents give them back if they can.',
+  'rebuild.gap':
+    'Vault {vault}: the journal breaks off at entry {seq} ({reason}); nothing is written there until that entry is back.',
+  'rebuild.damaged': '{count} vaults are not whole, see above. The rest is rebuilt.',
   'serve.listen': 'Cannot listen on {address} ({reason}).',
   'serve.listening': 'Crésus Safe listens on {url}',
   'serve.stopping': 'Stopping…',
@@ -115,7 +129,8 @@ export const en: Table = {
   'option.log-file': 'Log to a file instead of standard error',
   'option.log-level': 'How much is logged',
   'option.trust-proxy': 'Number of proxies in front',
-  'option.metrics-listen': 'Address of the metrics for Prometheus, [HOST:]PORT: this machine only unless a host is given',
+  'option.metrics-listen':
+    'Address of the metrics for Prometheus, [HOST:]PORT: this machine only unless a host is given',
   'option.number': 'Subscriber number',
   'option.name': 'Name',
   'option.email': 'E-mail address',

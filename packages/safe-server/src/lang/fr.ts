@@ -28,8 +28,24 @@ export const fr = {
   'database.newer':
     "Cette base de données vient d'une version plus récente de safe-server (migration {migration}). Installez cette version.",
   'store.missing': "Pas de données dans {dir}. Lancez d'abord « safe-server serve », ou vérifiez --data-dir.",
-  'store.behind':
-    "La base de données est vide mais le stockage ne l'est pas. Restaurez la base de données ; la reconstruction depuis le stockage viendra dans une version ultérieure.",
+  'store.unreachable':
+    "Le stockage S3 « {bucket} » ne répond pas comme il faut ({reason}). Vérifiez --blobs, le réseau et les clés d'accès.",
+  'store.behind': "La base de données est vide mais le stockage ne l'est pas. Reconstruisez-la : safe-server rebuild",
+  'store.rebuilding': "Une reconstruction de cette base de données n'est pas terminée. Relancez : safe-server rebuild",
+  'store.catch-up':
+    "La base de données est plus ancienne que le stockage : rien n'est écrit. Rattrapez le retard : safe-server rebuild --catch-up",
+  'help.rebuild': 'Reconstruit la base de données depuis le stockage et le trousseau',
+  'option.catch-up': "Rattrape le stockage avec une base de données qui n'est pas vide",
+  'rebuild.not-empty':
+    "La base de données n'est pas vide. Pour lui faire rattraper le stockage : safe-server rebuild --catch-up",
+  'rebuild.progress': 'Coffres : {done} sur {of}, {entries} entrées reprises',
+  'rebuild.done':
+    'Reconstruit : {accounts} abonnés, {devices} appareils, {vaults} coffres, {entries} entrées et {packs} paquets repris.',
+  'rebuild.lost-packs':
+    "Coffre {vault} : {count} paquets manquent dans le stockage ; les agents les rendront s'ils le peuvent.",
+  'rebuild.gap':
+    "Coffre {vault} : le journal s'interrompt à l'entrée {seq} ({reason}) ; rien n'y est écrit avant que cette entrée ne revienne.",
+  'rebuild.damaged': '{count} coffres ne sont pas entiers, voir ci-dessus. Le reste est reconstruit.',
   'serve.listen': "Impossible d'écouter sur {address} ({reason}).",
   'serve.listening': 'Crésus Safe écoute sur {url}',
   'serve.stopping': 'Arrêt en cours…',
@@ -114,7 +130,8 @@ export const fr = {
   'option.log-file': "Journal dans un fichier plutôt que sur la sortie d'erreur",
   'option.log-level': 'Détail du journal',
   'option.trust-proxy': 'Nombre de mandataires (proxies) placés devant',
-  'option.metrics-listen': 'Adresse des mesures pour Prometheus, [HÔTE:]PORT : cette machine seulement, sauf si un hôte est indiqué',
+  'option.metrics-listen':
+    'Adresse des mesures pour Prometheus, [HÔTE:]PORT : cette machine seulement, sauf si un hôte est indiqué',
   'option.number': "Numéro d'abonné",
   'option.name': 'Nom',
   'option.email': 'Adresse e-mail',

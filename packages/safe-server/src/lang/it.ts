@@ -30,8 +30,24 @@ export const it: Table = {
   'database.newer':
     'Questa banca dati viene da una versione più recente di safe-server (migrazione {migration}). Installate quella versione.',
   'store.missing': 'Nessun dato in {dir}. Avviate prima «safe-server serve», o controllate --data-dir.',
-  'store.behind':
-    'La banca dati è vuota ma la memoria no. Ripristinate la banca dati; la ricostruzione dalla memoria arriverà in una versione successiva.',
+  'store.unreachable':
+    "L'archivio S3 «{bucket}» non risponde come dovrebbe ({reason}). Verificare --blobs, la rete e le chiavi di accesso.",
+  'store.behind': 'La banca dati è vuota ma la memoria no. Ricostruitela: safe-server rebuild',
+  'store.rebuilding': 'Una ricostruzione di questa banca dati non è terminata. Rilanciatela: safe-server rebuild',
+  'store.catch-up':
+    'La banca dati è più vecchia della memoria: non si scrive nulla. Recuperate il ritardo: safe-server rebuild --catch-up',
+  'help.rebuild': 'Ricostruisce la banca dati dalla memoria e dal portachiavi',
+  'option.catch-up': 'Porta una banca dati non vuota allo stato della memoria',
+  'rebuild.not-empty':
+    'La banca dati non è vuota. Per portarla allo stato della memoria: safe-server rebuild --catch-up',
+  'rebuild.progress': 'Casseforti: {done} di {of}, {entries} voci riprese',
+  'rebuild.done':
+    'Ricostruito: {accounts} abbonati, {devices} apparecchi, {vaults} casseforti, {entries} voci e {packs} pacchetti ripresi.',
+  'rebuild.lost-packs':
+    'Cassaforte {vault}: mancano {count} pacchetti nella memoria; gli agenti li restituiranno se possono.',
+  'rebuild.gap':
+    'Cassaforte {vault}: il giornale si interrompe alla voce {seq} ({reason}); non vi si scrive nulla finché questa voce non torna.',
+  'rebuild.damaged': '{count} casseforti non sono complete, vedi sopra. Il resto è ricostruito.',
   'serve.listen': 'Impossibile ascoltare su {address} ({reason}).',
   'serve.listening': 'Crésus Safe ascolta su {url}',
   'serve.stopping': 'Arresto in corso…',
@@ -116,7 +132,8 @@ export const it: Table = {
   'option.log-file': "Registro in un file invece che sull'uscita d'errore",
   'option.log-level': 'Dettaglio del registro',
   'option.trust-proxy': 'Numero di proxy davanti',
-  'option.metrics-listen': 'Indirizzo delle misure per Prometheus, [HOST:]PORTA: solo questa macchina, salvo se è indicato un host',
+  'option.metrics-listen':
+    'Indirizzo delle misure per Prometheus, [HOST:]PORTA: solo questa macchina, salvo se è indicato un host',
   'option.number': "Numero d'abbonato",
   'option.name': 'Nome',
   'option.email': 'Indirizzo e-mail',

@@ -1,7 +1,7 @@
 import { expect, it } from '@jest/globals';
 import { Admission } from './admission.ts';
 
-const of = (room: number | undefined, reserve: number) => new Admission({ room: () => Promise.resolve(room) }, reserve);
+const of = (room: number | undefined, reserve: number) => new Admission(() => Promise.resolve(room), reserve);
 
 it.each([
   ['leaves just the reserve', 100, 60, 40, true],

@@ -5,6 +5,7 @@ import type { Db } from '../db/unit-of-work.ts';
 import { ServerError } from '../errors.ts';
 import type { Device } from '../http/route.ts';
 import type { KeyRing } from '../keyring/ring.ts';
+import type { Room } from './admission.ts';
 
 /** What the vault needs to know of a subscription. */
 export interface VaultSubscription {
@@ -29,6 +30,8 @@ export interface VaultLimits {
 export interface VaultDeps {
   readonly db: Db;
   readonly blobs: BlobStore;
+  /** Of a store that is a disk of ours. */
+  readonly room?: Room;
   readonly ring: KeyRing;
   /** The database's time, ms since 1970. */
   readonly clock: () => number;

@@ -22,7 +22,7 @@ import { MAX_PACK_BYTES, MAX_REQUEST_BYTES } from '@cresus-safe/protocol/public'
 import type { z } from 'zod';
 import { deviceRoute, type Route, type UploadBody } from '../http/route.ts';
 import { Admission } from './admission.ts';
-import { damagedPage } from './damage.ts';
+import { damagedPage, lostRecords } from './damage.ts';
 import { requireRestore, type VaultDeps, vaultOf } from './deps.ts';
 import { heal } from './heal.ts';
 import { historyPage, noteSeen, openPack, readRecord, showVault } from './history.ts';
@@ -48,6 +48,9 @@ export function createVaultRoutes(deps: VaultDeps): Route[] {
     seen(deps),
   ];
 }
+
+/** The room of a store that is not a disk of ours. */
+const boundless = () => Promise.resolve(undefined);
 
 const base64 = (bytes: Uint8Array) => Buffer.from(bytes).toString('base64');
 
@@ -76,7 +79,7 @@ function vaultRoute(deps: VaultDeps): Route {
 }
 
 function putPack(vaults: VaultDeps): Route {
-  const deps = { ...vaults, admission: new Admission(vaults.blobs, vaults.limits.reserveBytes) };
+  const deps = { ...vaults, admission: new Admission(vaults.room ?? boundless, vaults.limits.reserveBytes) };
   return deviceRoute<PackParams, undefined, UploadBody>({
     method: 'PUT',
     path: ROUTES.pack,
@@ -165,9 +168,9 @@ function damaged(deps: VaultDeps): Route {
     handle: async ({ device, query }) => {
       const vaultId = vaultOf(device);
       await requireRestore(deps, device);
-      const json: DamagedBody = {
-        packs: await deps.db.read((manager) => damagedPage(manager, vaultId, query.after ?? '')),
-      };
+      const packs = await deps.db.read((manager) => damagedPage(manager, vaultId, query.after ?? ''));
+      const lost = await deps.db.read((manager) => lostRecords(manager, vaultId));
+      const json: DamagedBody = { packs, lostRecords: lost };
       return { status: 200, json };
     },
   });
