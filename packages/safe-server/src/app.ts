@@ -9,6 +9,8 @@ import { guard, type Lifecycle, notFound, onError, requestId, requestLog, securi
 import { createHealthRoutes } from './http/health.ts';
 import type { Route } from './http/route.ts';
 import { TransferCaps } from './http/transfers.ts';
+import { Metrics } from './metrics/metrics.ts';
+import { measureRequests } from './metrics/requests.ts';
 import { findSubscriber, type SubscriptionNow, subscriptionOf } from './subscriptions/subscribers.ts';
 import { createVaultRoutes } from './vaults/routes.ts';
 
@@ -39,8 +41,13 @@ async function subscriptionNow({ db, clock, config }: Deps, number: string): Pro
  * The application: what a request passes, from top to bottom. Start here.
  *
  * @param lifecycle set `draining` to have new requests refused
+ * @param metrics where requests and transfers are counted
  */
-export function createApp(deps: Deps, lifecycle: Lifecycle = { draining: false }): Express {
+export function createApp(
+  deps: Deps,
+  lifecycle: Lifecycle = { draining: false },
+  metrics: Metrics = new Metrics(),
+): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -48,13 +55,14 @@ export function createApp(deps: Deps, lifecycle: Lifecycle = { draining: false }
   app.set('case sensitive routing', true);
   app.set('strict routing', true);
   app.set('trust proxy', deps.config.trustProxy);
-  app.use(requestId, requestLog(deps.log), securityHeaders, guard(lifecycle));
+  app.use(measureRequests(metrics), requestId, requestLog(deps.log), securityHeaders, guard(lifecycle));
   mountRoutes(app, createRoutes(deps, lifecycle), {
     authenticate: (token) => deviceOfToken(deps, token),
     recordAccess: (device, { method, audit }, run, log) =>
       method === 'GET' ? deps.audit.readAccess(device, audit, run, log) : deps.audit.access(device, audit, run),
     transfers: new TransferCaps(deps.config.transfers),
     pace: deps.config.pace,
+    onTransfer: (direction) => metrics.transferBegins(direction),
   });
   app.use(notFound, onError);
   return app;

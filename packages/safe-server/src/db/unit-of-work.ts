@@ -20,6 +20,15 @@ export interface Engine {
   close(): Promise<void>;
 }
 
+/** An operation that has ended. Seconds; `error` is what it threw. Units that joined another are part of that one. */
+export interface DbRun {
+  readonly kind: 'write' | 'read';
+  /** From the call until the work began: the queue, a connection, the lock. */
+  readonly queued: number;
+  readonly took: number;
+  readonly error?: unknown;
+}
+
 /**
  * The only way to the database.
  *
@@ -29,6 +38,8 @@ export interface Engine {
 export class Db {
   readonly #engine: Engine;
   readonly #inside = new AsyncLocalStorage<{ open: boolean; readonly manager: EntityManager }>();
+
+  #observer: ((run: DbRun) => void) | undefined;
 
   private constructor(engine: Engine) {
     this.#engine = engine;
@@ -50,7 +61,12 @@ export class Db {
   write<T>(work: Work<T>): Promise<T> {
     const joined = this.#inside.getStore();
     if (joined?.open) return work(joined.manager);
+    return this.#observed('write', (began) => this.#unit(work, began));
+  }
+
+  #unit<T>(work: Work<T>, began: () => void): Promise<T> {
     return this.#engine.unit(work, async (manager, run) => {
+      began();
       const unit = { open: true, manager };
       try {
         return await this.#inside.run(unit, run);
@@ -67,7 +83,31 @@ export class Db {
    */
   async read<T>(work: Work<T>): Promise<T> {
     const joined = this.#inside.getStore();
-    return joined?.open ? await work(joined.manager) : await this.#engine.read(work);
+    return joined?.open ? await work(joined.manager) : await this.#observed('read', () => this.#engine.read(work));
+  }
+
+  /** Has `observer` told of every operation from now on; there is one observer. */
+  observe(observer: (run: DbRun) => void): void {
+    this.#observer = observer;
+  }
+
+  async #observed<T>(kind: DbRun['kind'], run: (began: () => void) => Promise<T>): Promise<T> {
+    const observer = this.#observer;
+    if (observer === undefined) return await run(() => undefined);
+    const asked = performance.now();
+    let began = kind === 'read' ? asked : undefined;
+    const ended = (error?: unknown) => {
+      const now = performance.now();
+      observer({ kind, queued: ((began ?? now) - asked) / 1000, took: (now - (began ?? now)) / 1000, error });
+    };
+    try {
+      const result = await run(() => (began ??= performance.now()));
+      ended();
+      return result;
+    } catch (error) {
+      ended(error);
+      throw error;
+    }
   }
 
   /** The database's time, ms since 1970. */

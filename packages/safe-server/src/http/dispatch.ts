@@ -17,6 +17,8 @@ export interface DispatchDeps {
   readonly recordAccess: (device: Device, done: Done, run: string | undefined, log: Logger) => Promise<void>;
   readonly transfers: TransferCaps;
   readonly pace: Pace;
+  /** Called when a transfer begins; what it returns, when it is over. */
+  readonly onTransfer?: (direction: 'in' | 'out') => () => void;
 }
 
 /** A route's method, and its name in the access log. */
@@ -64,7 +66,11 @@ async function serve(
   const params = validate(route.params, { ...req.params });
   const query = validate(route.query ?? NO_QUERY, parseQuery(req.url));
   const leave = route.transfer && device !== undefined ? deps.transfers.enter(device.deviceId) : undefined;
-  if (leave !== undefined) res.once('close', leave);
+  if (leave !== undefined) {
+    res.once('close', leave);
+    const ended = deps.onTransfer?.(route.method === 'GET' ? 'out' : 'in');
+    if (ended !== undefined) res.once('close', ended);
+  }
   const raw = await readBody(req, route.body, deps.pace);
   const body = route.body?.kind === 'json' ? validate(route.body.schema, raw) : raw;
   const run = runOf(req);

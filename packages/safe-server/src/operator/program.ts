@@ -6,6 +6,7 @@ import { createLog } from '../log.ts';
 import { openSystem, type System } from '../system.ts';
 import * as devices from './devices.ts';
 import * as keys from './keys.ts';
+import { rebuild } from './rebuild.ts';
 import { ScrubFound, scrub } from './scrub.ts';
 import { serve } from './serve.ts';
 import * as subscribers from './subscribers.ts';
@@ -90,7 +91,7 @@ function program(args: readonly string[], outside: Outside, terminal: Terminal):
     });
   const context = { outside, terminal };
   return withConfig(
-    withKeys(withScrub(withDevices(withSubscribers(withServe(cli, context), context), context), context), context),
+    withKeys(withScrub(withDevices(withSubscribers(withRebuild(withServe(cli, context), context), context), context), context), context),
     context,
   );
 }
@@ -105,9 +106,14 @@ async function on(
   { outside, terminal }: Context,
   flags: Flags,
   run: (operation: subscribers.Operation) => Promise<void>,
+  open: { rebuild?: boolean } = {},
 ): Promise<void> {
   const config = await loadConfig(flags, outside.env);
-  const system = await openSystem(config, { log: createLog({ level: 'warn', file: config.logFile }), create: false });
+  const system = await openSystem(config, {
+    log: createLog({ level: 'warn', file: config.logFile }),
+    create: false,
+    ...open,
+  });
   try {
     await run({ deps: system.deps, operator: outside.operator, terminal });
   } finally {
@@ -126,6 +132,7 @@ function withServe(cli: Argv, { outside, terminal }: Context): Argv {
     (y) =>
       y
         .option('listen', text(t('option.listen')))
+        .option('metrics-listen', text(t('option.metrics-listen')))
         .option('log-file', text(t('option.log-file')))
         .option('log-level', text(t('option.log-level')))
         .option('trust-proxy', text(t('option.trust-proxy')))
@@ -254,6 +261,17 @@ function withScrub(cli: Argv, context: Context): Argv {
     t('help.scrub'),
     (y) => y.option('sample', text(t('option.sample'))),
     (argv) => on(context, argv, (operation) => scrub(operation, argv['sample'] as string | undefined)),
+  );
+}
+
+function withRebuild(cli: Argv, context: Context): Argv {
+  const { t } = context.terminal;
+  return cli.command(
+    'rebuild',
+    t('help.rebuild'),
+    (y) => y.option('catch-up', { type: 'boolean', default: false, describe: t('option.catch-up') }),
+    (argv) =>
+      on(context, argv, (operation) => rebuild(operation, { catchUp: argv['catch-up'] === true }), { rebuild: true }),
   );
 }
 

@@ -23,7 +23,15 @@ export async function serve(system: System, terminal: Terminal): Promise<void> {
   }
   if (!isLoopback(deps.config.host))
     deps.log.warn({ host: deps.config.host }, 'this is plain HTTP beyond this machine: put a proxy with TLS in front');
-  print(terminal, { listening: running.url }, () => [t('serve.listening', { url: running.url })]);
+  if (deps.config.metrics !== undefined && !isLoopback(deps.config.metrics.host))
+    deps.log.warn(
+      { host: deps.config.metrics.host },
+      'metrics beyond this machine: let only the monitoring reach them',
+    );
+  const { url, metricsUrl } = running;
+  print(terminal, { listening: url, ...(metricsUrl && { metrics: metricsUrl }) }, () => [
+    t('serve.listening', { url }),
+  ]);
   await signal();
   if (!terminal.json) terminal.err(`${t('serve.stopping')}\n`);
   await running.stop();
