@@ -59,8 +59,8 @@ const POSTGRES: Words = {
  * A migration is written once: `const { blob, isHex } = wordsOf(runner);` and then portable SQL. Constraints have no names;
  * tables are dropped in the order in which their references allow it.
  */
-export function wordsOf(runner: QueryRunner): Words {
-  return runner.connection.options.type === 'postgres' ? POSTGRES : SQLITE;
+export function wordsOf({ connection }: Pick<QueryRunner, 'connection'>): Words {
+  return connection.options.type === 'postgres' ? POSTGRES : SQLITE;
 }
 
 /** The same tables with the column types of `dialect`: entities are written with those of SQLite. */

@@ -50,15 +50,8 @@ export class PostgresEngine implements Engine {
    * @throws OperatorError `database.unreachable`, `database.newer`
    */
   static async open(address: PostgresAddress, schema: DbSchema): Promise<PostgresEngine> {
-    const source = dataSource(address, schema);
+    const engine = new PostgresEngine(await openPostgres(address, schema));
     try {
-      await source.initialize();
-    } catch (cause) {
-      throw new OperatorError('database.unreachable', { reason: reasonOf(cause) }, 1, { cause });
-    }
-    const engine = new PostgresEngine(source);
-    try {
-      await migrate(source, schema);
       await engine.#measureClock();
       return engine;
     } catch (error) {
@@ -119,6 +112,23 @@ export class PostgresEngine implements Engine {
       `SELECT extract(epoch FROM clock_timestamp()) * 1000 AS ms`,
     );
     this.#offset = Number(row?.ms) - (before + performance.now()) / 2;
+  }
+}
+
+/** A pool of connections; its migrations have run. @throws OperatorError `database.unreachable`, `database.newer` */
+export async function openPostgres(address: PostgresAddress, schema: DbSchema): Promise<DataSource> {
+  const source = dataSource(address, schema);
+  try {
+    await source.initialize();
+  } catch (cause) {
+    throw new OperatorError('database.unreachable', { reason: reasonOf(cause) }, 1, { cause });
+  }
+  try {
+    await migrate(source, schema);
+    return source;
+  } catch (error) {
+    await source.destroy();
+    throw error;
   }
 }
 

@@ -228,12 +228,19 @@ describe('the program', () => {
     expect((await run('config', 'show', '--json')).json).toMatchObject({ port: 8787, dataDir: join(dir, 'data') });
   });
   it.each([
-    ['PostgreSQL', ['--database', 'postgres://localhost/x']],
-    ['S3', ['--blobs', 's3://bucket/prefix']],
-  ])('%s is for a later version, and says so', async (_, flags) => {
+    ['a database', ['--database', 'mysql://localhost/x']],
+    ['PostgreSQL without a database', ['--database', 'postgres://localhost']],
+    ['a store', ['--blobs', 'gs://bucket/prefix']],
+  ])('%s of another kind is refused', async (_, flags) => {
     const refused = await run('subscriber', 'list', ...flags);
     expect(refused.code).toBe(2);
     expect(refused.err).toMatch(/this version supports/);
+  });
+  it('a database that cannot be reached is named, its password never', async () => {
+    const refused = await run('subscriber', 'list', '--database', 'postgres://app:geheim@127.0.0.1:1/x');
+    expect(refused.code).toBe(1);
+    expect(refused.err).toMatch(/ECONNREFUSED/);
+    expect(refused.err).not.toMatch(/geheim/);
   });
   it('a mistyped folder makes nothing', async () => {
     const code = await runProgram(['subscriber', 'list', '--data-dir', join(dir, 'dtaa'), '--json'], {

@@ -1,9 +1,11 @@
 import { chainHash, DEFAULT_PLAN, encodeHeal, encodePlan, parseFrame } from '@cresus-safe/protocol/public';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { MoreThan } from 'typeorm';
 import { journalKey } from '../blobs/keys.ts';
 import { readBlob } from '../blobs/store.ts';
+import { deferReferences, dropRefusal } from '../db/database.test.bed.ts';
 import { type Bed, type Client, sha256, startBed } from './conversation.test.bed.ts';
-import { EntryEntity, HeaderEntity, PackEntity, VaultEntity } from './entities.ts';
+import { EntryEntity, HeaderEntity, PackEntity, SnapshotEntity, VaultEntity } from './entities.ts';
 
 import { codeOf, firstSnapshot, journalOf, requestOf, siblingWith } from './journal.test.bed.ts';
 
@@ -25,7 +27,7 @@ describe('R-08: a server that died between row, object and answer', () => {
     bed.deps.db.write(async (m) => {
       // what a crash after the commit leaves: made by hand, since the triggers forbid to go back
       const row = await m.findOneByOrFail(EntryEntity, { vaultId: a.vaultId, seq });
-      await m.query('DROP TRIGGER IF EXISTS entry_no_change');
+      await dropRefusal(m, 'entry_no_change', 'entry');
       const stored = parseFrame((await readBlob(bed.blobs, journalKey(a.vaultId, seq), 1e7)) ?? Buffer.alloc(0));
       await m.update(
         EntryEntity,
@@ -84,12 +86,12 @@ describe('healing a server that went back', () => {
     }
     const { vaultId } = a;
     await bed.deps.db.write(async (m) => {
-      await m.query('PRAGMA defer_foreign_keys = ON');
-      await m.query('DROP TRIGGER entry_no_delete');
+      await deferReferences(m);
+      await dropRefusal(m, 'entry_no_delete', 'entry');
       const row = await m.findOneByOrFail(EntryEntity, { vaultId, seq: keep });
       await m.update(VaultEntity, { vaultId }, { headSeq: keep, headHash: chainHash(row.entry, row.receipt) });
-      await m.query('DELETE FROM snapshot WHERE seq > ?', [keep]);
-      await m.query('DELETE FROM entry WHERE seq > ?', [keep]);
+      await m.delete(SnapshotEntity, { seq: MoreThan(keep) });
+      await m.delete(EntryEntity, { seq: MoreThan(keep) });
     });
     return requests;
   };
@@ -144,8 +146,8 @@ describe('healing a server that went back', () => {
     const only = frames[0];
     if (only === undefined) throw new Error('there is one entry');
     await bed.deps.db.write(async (m) => {
-      await m.query('PRAGMA defer_foreign_keys = ON');
-      await m.query('DROP TRIGGER entry_no_delete');
+      await deferReferences(m);
+      await dropRefusal(m, 'entry_no_delete', 'entry');
       for (const table of ['header', 'entry', 'vault']) await m.query(`DELETE FROM ${table}`);
     });
     const request = requestWithShare(only.entry.bytes, only.attachment, a.share);
