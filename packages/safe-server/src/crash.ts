@@ -8,7 +8,9 @@ export type CrashPoint =
   | 'append-committed'
   | 'append-mirrored'
   | 'heal-deleted'
-  | 'heal-put';
+  | 'heal-put'
+  | 'rebuild-accounts'
+  | 'rebuild-batch';
 
 const [wanted, count] = (process.env['SAFE_CRASH_AT'] ?? '').split(':');
 let left = count === undefined ? 1 : Number(count);

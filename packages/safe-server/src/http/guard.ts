@@ -10,6 +10,8 @@ import { sendProblem, toServerError } from './problem.ts';
 /** Whether the process is shutting down. */
 export interface Lifecycle {
   draining: boolean;
+  /** The database is older than the bucket: nothing is answered until it has caught up (F-35). */
+  behind?: boolean;
 }
 
 const MAX_HEADERS = 100;
@@ -75,6 +77,7 @@ export function guard(lifecycle: Lifecycle): RequestHandler {
       res.setHeader('connection', 'close');
       throw new ServerError('draining', { retryAfter: 5 });
     }
+    if (lifecycle.behind && !req.path.startsWith('/health/')) throw new ServerError('catching-up', { retryAfter: 60 });
     if (req.rawHeaders.length / 2 > MAX_HEADERS) throw new ServerError('header-too-large');
     if (req.url.length > MAX_URL) throw new ServerError('uri-too-long');
     if (req.headers.host === undefined && req.httpVersion === '1.1')

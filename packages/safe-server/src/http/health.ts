@@ -25,9 +25,10 @@ export function createHealthRoutes(deps: Deps, lifecycle: Lifecycle): Route[] {
     id: 'ready',
     summary: 'Whether the server can serve',
     answers,
-    errors: ['draining', 'busy'],
+    errors: ['draining', 'catching-up', 'busy'],
     handle: async () => {
       if (lifecycle.draining) throw new ServerError('draining', { retryAfter: 5 });
+      if (lifecycle.behind) throw new ServerError('catching-up', { retryAfter: 60 });
       await checkStores(deps);
       return FINE;
     },

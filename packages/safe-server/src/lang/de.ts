@@ -120,6 +120,8 @@ export const de: Table = {
   'help.keys.verify': 'Prüft den Schlüsselbund, und die Kopie, wenn angegeben',
   'help.config': 'Konfiguration',
   'help.config.show': 'Zeigt die Konfiguration, Geheimes verdeckt',
+  'help.migrate': 'Bringt die Tabellen der Datenbank auf den neusten Stand und endet',
+  'migrate.done': 'Die Datenbank ist auf dem neusten Stand ({last}).',
   'help.exit': 'Exit-Codes: 0 erledigt · 1 Fehler · 2 falscher Befehl · 14 nicht gefunden',
   'option.data-dir': 'Datenordner',
   'option.keys': 'Datei des Schlüsselbunds, ausserhalb des Datenordners',

@@ -117,6 +117,8 @@ export const en: Table = {
   'help.keys.verify': 'Checks the key ring, and the copy kept elsewhere if named',
   'help.config': 'Configuration',
   'help.config.show': 'Shows the configuration, secrets masked',
+  'help.migrate': 'Brings the tables of the database up to date, then ends',
+  'migrate.done': 'The database is up to date ({last}).',
   'help.exit': 'Exit codes: 0 done · 1 failed · 2 wrong command · 14 not found',
   'option.data-dir': 'Data folder',
   'option.keys': 'File of the key ring, outside the data folder',

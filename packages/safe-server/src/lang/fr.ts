@@ -118,6 +118,8 @@ export const fr = {
   'help.keys.verify': 'Vérifie le trousseau, et la copie conservée ailleurs si elle est indiquée',
   'help.config': 'Configuration',
   'help.config.show': 'Montre la configuration, secrets masqués',
+  'help.migrate': 'Met les tables de la base de données à jour, puis se termine',
+  'migrate.done': 'La base de données est à jour ({last}).',
   'help.exit': 'Codes de sortie : 0 fait · 1 échec · 2 commande incorrecte · 14 introuvable',
   'option.data-dir': 'Dossier des données',
   'option.keys': 'Fichier du trousseau, hors du dossier des données',

@@ -120,6 +120,8 @@ export const it: Table = {
   'help.keys.verify': 'Verifica il portachiavi, e la copia se indicata',
   'help.config': 'Configurazione',
   'help.config.show': 'Mostra la configurazione, segreti nascosti',
+  'help.migrate': 'Aggiorna le tabelle della banca dati, poi termina',
+  'migrate.done': 'La banca dati è aggiornata ({last}).',
   'help.exit': "Codici d'uscita: 0 fatto · 1 errore · 2 comando errato · 14 non trovato",
   'option.data-dir': 'Cartella dei dati',
   'option.keys': 'File del portachiavi, fuori dalla cartella dei dati',

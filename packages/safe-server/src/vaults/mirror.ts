@@ -9,13 +9,16 @@ import {
   RECEIPT_BYTES,
   type StoredFrame,
 } from '@cresus-safe/protocol/public';
+import { MetaEntity } from '../accounts/entities.ts';
 import { journalKey, shareKey } from '../blobs/keys.ts';
 import { type BlobStore, readBlob } from '../blobs/store.ts';
 import { crashPoint } from '../crash.ts';
 import { ServerError } from '../errors.ts';
+import { gapName } from '../jobs/rebuild-marks.ts';
+import { importVault } from '../jobs/rebuild-vault.ts';
 import type { VaultDeps } from './deps.ts';
 import { EntryEntity, type EntryRow, HeaderEntity } from './entities.ts';
-import { findEntry } from './journal-store.ts';
+import { findEntry, findVault } from './journal-store.ts';
 
 /** What copying to the bucket needs. */
 export type MirrorDeps = Pick<VaultDeps, 'db' | 'blobs'>;
@@ -42,9 +45,19 @@ export async function mirrorEntry(deps: MirrorDeps, vaultId: string, seq: number
   );
 }
 
-/** Refuses to append where the bucket already has an entry: then this database is behind its bucket (F-35). */
+/**
+ * Refuses to append where the bucket already has an entry: then this database is behind its bucket (F-35), takes over what
+ * is there, and the agent tries again on the new head.
+ *
+ * @throws ServerError `stale-head`, or `read-only` where the journal of the bucket breaks off
+ */
 export async function requireFree(deps: VaultDeps, vaultId: string, seq: number): Promise<void> {
-  if ((await deps.blobs.stat(journalKey(vaultId, seq))) !== undefined) throw behind();
+  if (await deps.db.read((manager) => manager.existsBy(MetaEntity, { name: gapName(vaultId) }))) throw broken();
+  if ((await deps.blobs.stat(journalKey(vaultId, seq))) === undefined) return;
+  const { gap } = await importVault(deps, vaultId, seq);
+  if (gap !== undefined) throw behind();
+  const vault = await deps.db.read((manager) => findVault(manager, vaultId));
+  throw new ServerError('stale-head', { head: vault && { seq: vault.headSeq, hash: vault.headHash } });
 }
 
 /**
@@ -85,6 +98,10 @@ async function putOnce(deps: MirrorDeps, key: string, bytes: Uint8Array): Promis
   if ((await deps.blobs.put(key, bytes, { length: bytes.length, sha256 })) === 'created') return;
   const there = await readBlob(deps.blobs, key, MAX_FRAME_BYTES);
   if (there === undefined || Buffer.compare(there, bytes) !== 0) throw behind();
+}
+
+function broken(): ServerError {
+  return new ServerError('read-only', { detail: 'The stored journal of this vault is not whole' });
 }
 
 function behind(): ServerError {
