@@ -6,6 +6,7 @@ import { createLog } from '../log.ts';
 import { openSystem, type System } from '../system.ts';
 import * as devices from './devices.ts';
 import * as keys from './keys.ts';
+import { migrate } from './migrate.ts';
 import { rebuild } from './rebuild.ts';
 import { ScrubFound, scrub } from './scrub.ts';
 import { serve } from './serve.ts';
@@ -91,7 +92,10 @@ function program(args: readonly string[], outside: Outside, terminal: Terminal):
     });
   const context = { outside, terminal };
   return withConfig(
-    withKeys(withScrub(withDevices(withSubscribers(withRebuild(withServe(cli, context), context), context), context), context), context),
+    withKeys(
+      withScrub(withDevices(withSubscribers(withRebuild(withMigrate(withServe(cli, context), context), context), context), context), context),
+      context,
+    ),
     context,
   );
 }
@@ -234,6 +238,13 @@ function withDevices(cli: Argv, context: Context): Argv {
       )
       .demandCommand(1),
   );
+}
+
+/** Brings the tables up to date and ends: what a deployment runs once before its servers. */
+function withMigrate(cli: Argv, { outside, terminal }: Context): Argv {
+  return cli.command('migrate', terminal.t('help.migrate'), {}, async (argv) => {
+    await migrate(await loadConfig(argv, outside.env), terminal);
+  });
 }
 
 function withKeys(cli: Argv, context: Context): Argv {
