@@ -30,6 +30,7 @@ function onPostgres() {
       ...common,
       displayName: 'postgres',
       testMatch: ['<rootDir>/packages/safe-server/src/**/*.test.ts'],
+      testPathIgnorePatterns: ['/node_modules/', '/src/blobs/'],
       setupFiles: ['<rootDir>/tests/support/on-postgres.ts'],
     },
   ];
@@ -41,7 +42,12 @@ export default {
   testTimeout: 240_000, // jest reads it here only, never in a project
   reporters: ['default', '<rootDir>/scripts/summary-reporter.mjs'],
   projects: [
-    { ...common, displayName: 'unit', testMatch: ['<rootDir>/packages/*/src/**/*.test.ts'] },
+    {
+      ...common,
+      displayName: 'unit',
+      testMatch: ['<rootDir>/packages/*/src/**/*.test.ts'],
+      setupFiles: ['<rootDir>/tests/support/with-s3.ts'],
+    },
     ...onPostgres(),
     {
       ...common,

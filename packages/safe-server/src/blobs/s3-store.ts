@@ -14,6 +14,8 @@ import { type BlobFacts, type BlobRead, type BlobStore, type ByteRange, checkKey
 /** What `get` fetches at once: small objects take one request, and large ones tell their length with it. */
 const FIRST = 256 * 1024;
 
+const IDLE_MS = 4000;
+
 /** Who asks; undefined: as the SDK finds out (environment, profile, role). */
 export interface S3Credentials {
   readonly accessKeyId: string;
@@ -70,7 +72,8 @@ export class S3Store implements BlobStore {
   static async open(place: S3Place, options: S3Options = {}): Promise<S3Store> {
     const sdk = await import('@aws-sdk/client-s3');
     const { NodeHttpHandler } = await import('@smithy/node-http-handler');
-    const agent = { keepAlive: true, maxSockets: 512 };
+    // an idle connection is closed before the store does it: a stream sent on a dead one could not be sent again
+    const agent = { keepAlive: true, maxSockets: 512, timeout: IDLE_MS };
     const client = new sdk.S3Client({
       region: place.region,
       ...(place.endpoint !== undefined && { endpoint: place.endpoint, forcePathStyle: true }),

@@ -26,7 +26,7 @@ export function isMissing(error: unknown): boolean {
 
 /** Whether the same request may well succeed in a moment. */
 export function isTransient(error: unknown): boolean {
-  if (!(error instanceof Error) || error instanceof ServerError) return false;
+  if (error instanceof ServerError) return false;
   const { name, $metadata } = error as StoreError;
   if ($metadata?.clockSkewCorrected === true) return true; // the SDK has learned the store's time and signs with it
   if (['RequestTimeTooSkewed', 'RequestTimeout', 'XAmzContentSHA256Mismatch', 'BadDigest'].includes(name)) return true;
