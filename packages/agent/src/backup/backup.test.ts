@@ -259,6 +259,21 @@ describe('backup after trouble', () => {
     expect(vault.snapshots()).toHaveLength(0);
   });
 
+  it('R-09: a pack that the server deleted meanwhile (410) is sealed anew under another name', async () => {
+    put('documents/neu.pdf', randomBytes(50_000));
+    const refused: string[] = [];
+    server.mutations.putPack = (id) => {
+      if (refused.length === 2) return undefined;
+      refused.push(id);
+      throw new AgentError('not-found', '410 pack-gone', { details: { status: 410, code: 'pack-gone' } });
+    };
+    const { id } = await send();
+    delete server.mutations.putPack;
+    expect(new Set(refused).size).toBe(2);
+    expect([...server.packs.keys()].filter((pack) => refused.includes(pack))).toEqual([]);
+    expect((await computer.open()).snapshots().at(-1)?.id).toBe(id);
+  });
+
   it('does without its caches, and sends nothing again while one of them is there', async () => {
     put('a.cre', randomBytes(500_000));
     await settle();

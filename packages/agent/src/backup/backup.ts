@@ -58,6 +58,18 @@ export interface BackupResult {
  * @throws AgentError `mandate-unstable`, `path-missing`, `interrupted`, and what the vault throws
  */
 export async function backup(options: BackupOptions): Promise<BackupResult> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await backupOnce(options);
+    } catch (error) {
+      // the server deleted this very pack meanwhile, and takes its name never again: sealed anew it has another one
+      const gone = error instanceof AgentError && error.details['code'] === 'pack-gone';
+      if (!gone || tries === MOST_RESENDS) throw error;
+    }
+  }
+}
+
+async function backupOnce(options: BackupOptions): Promise<BackupResult> {
   const pool = new Pool();
   const stop = (): void => void pool.close(interrupted());
   options.signal?.addEventListener('abort', stop);
