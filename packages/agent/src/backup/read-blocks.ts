@@ -33,14 +33,14 @@ export interface Unread {
  */
 export class BlockReader {
   readonly #pool: Pool;
-  readonly #writer: Writer;
+  readonly #writer: Pick<Writer, 'add'>;
   readonly #root: string;
   readonly #onBytes: (bytes: number, files: number) => void;
   readonly #underWay: BlockUnderWay[] = [];
   readonly #unread = new Map<FileEntry, PieceStatus>();
   #hash: { readonly file: FileEntry; readonly hasher: Hasher } | undefined;
 
-  constructor(pool: Pool, writer: Writer, root: string, onBytes: (bytes: number, files: number) => void) {
+  constructor(pool: Pool, writer: Pick<Writer, 'add'>, root: string, onBytes: (bytes: number, files: number) => void) {
     this.#pool = pool;
     this.#writer = writer;
     this.#root = root;

@@ -26,6 +26,12 @@ const CLOCK_TOLERANCE_MS = 10 * MINUTE_MS;
 export function accountWarnings(context: Context, account: Account | undefined, state: State): StatusWarning[] {
   const subscription = account?.subscription ?? state.subscription;
   const warnings = subscription ? subscriptionWarnings(context, subscription) : [];
+  const damaged = account?.damagedSnapshots ?? 0;
+  if (damaged > 0)
+    warnings.push({
+      code: 'snapshots-damaged',
+      message: context.texts('warning.snapshots-damaged', { count: damaged }),
+    });
   const skew = account ? context.now() - account.serverTime : 0;
   if (Math.abs(skew) > CLOCK_TOLERANCE_MS) {
     const minutes = Math.round(Math.abs(skew) / MINUTE_MS);

@@ -32,7 +32,10 @@ export type CrashPoint =
   | 'point-unindexed'
   | 'point-swept'
   | 'renew-written'
-  | 'renew-cut';
+  | 'renew-cut'
+  | 'heal-dropped'
+  | 'heal-sent'
+  | 'heal-committed';
 
 const [wanted, count] = (process.env['SAFE_CRASH_AT'] ?? '').split(':');
 let left = count === undefined ? 1 : Number(count);

@@ -6,7 +6,7 @@ const SALT_BYTES = 32;
 export const SEALED_OVERHEAD = SALT_BYTES + TAG_BYTES;
 
 /** What a local file is for; part of its key, so that no file can be put in another's place. */
-export type LocalPurpose = 'chunk-index' | 'file-cache' | 'points-root';
+export type LocalPurpose = 'chunk-index' | 'file-cache' | 'points-root' | 'pack-sheet';
 
 /** Keys of this computer's own files, the current generation's first: a rotation leaves what is on the disk as it is. */
 export type CacheKeys = readonly Uint8Array[];

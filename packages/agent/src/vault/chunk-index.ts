@@ -119,6 +119,13 @@ export class ChunkIndex {
     return this.#markDead(packIds);
   }
 
+  /** Those of these packs that may be relied on so far. */
+  among(packIds: ReadonlySet<PackId>): PackId[] {
+    return this.#packs.flatMap(({ packId, dead }) =>
+      packId !== undefined && !dead && packIds.has(packId) ? [packId] : [],
+    );
+  }
+
   close(): Promise<void> {
     return this.#log.close();
   }

@@ -12,6 +12,8 @@ import {
   type LiveSnapshot,
   type MandateRef,
   NO_HASH,
+  type PackId,
+  type PackRef,
   type Plan,
   type Receipt,
   type SnapshotId,
@@ -56,6 +58,11 @@ export function sameFrame(a: RawFrame, b: RawFrame): boolean {
   return equal(a.entry, b.entry) && equal(a.receipt, b.receipt);
 }
 
+/** A pack is replaced within its mandate and under its packRef only: an entry can lead no snapshot to another pack. */
+function placeOf(mandateRef: MandateRef, packRef: PackRef, oldId: PackId): string {
+  return `${mandateRef}/${packRef}/${oldId}`;
+}
+
 /** What follows from a chain of steps, step by step; it checks nothing (see history-verify). */
 export class HistoryState {
   readonly steps: Step[] = [];
@@ -63,6 +70,8 @@ export class HistoryState {
   /** Public vault key of each generation, by generation. */
   readonly publicKeys: Uint8Array[] = [];
   readonly warnings: Warning[] = [];
+  /** Which pack took the place of which, by `placeOf`. */
+  readonly replacements = new Map<string, PackId>();
   header: Header | undefined;
   plan: Plan = DEFAULT_PLAN;
   /** seq of the last checkpoint, 0 without one. */
@@ -104,6 +113,7 @@ export class HistoryState {
     for (const step of this.steps) copy.steps.push(step);
     copy.publicKeys.push(...this.publicKeys);
     for (const [id, snapshot] of this.snapshots) copy.snapshots.set(id, snapshot);
+    for (const [place, packId] of this.replacements) copy.replacements.set(place, packId);
     copy.header = this.header;
     copy.plan = this.plan;
     copy.checkpoint = this.checkpoint;
@@ -123,11 +133,26 @@ export class HistoryState {
     const { entry, attached } = step;
     if (attached?.type === 'header') this.#adopt(attached.header);
     if (attached?.type === 'plan') this.plan = attached.plan;
+    if (attached?.type === 'replacement')
+      for (const { packRef, oldId, newId } of attached.packs)
+        this.replacements.set(placeOf(entry.mandateRef, packRef, oldId), newId);
     if (entry.kind === 'checkpoint') this.checkpoint = entry.seq;
     if (entry.kind === 'snapshot-add') this.#add(step);
     if (entry.kind === 'snapshot-forget') this.#change(step, { forgottenAt: step.receipt.time });
     if (entry.kind === 'snapshot-unforget') this.#change(step, { forgottenAt: undefined });
     if (entry.kind === 'year-closed') this.#hold(step);
+  }
+
+  /** The pack that holds today what a pack held: itself, or the last that took its place. */
+  replacementOf(mandateRef: MandateRef, packRef: PackRef, packId: PackId): PackId {
+    let now = packId;
+    // a chain that bites its own tail is not followed for ever
+    for (let hops = this.replacements.size; hops > 0; hops -= 1) {
+      const next = this.replacements.get(placeOf(mandateRef, packRef, now));
+      if (next === undefined) break;
+      now = next;
+    }
+    return now;
   }
 
   #adopt(header: Header): void {

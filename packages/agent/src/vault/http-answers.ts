@@ -62,6 +62,8 @@ export function accountOf(fields: Shape): Account {
     subscription: subscriptionOf(fields.object('subscription')),
     quota: { bytes: quota.integer('bytes'), usedBytes: quota.integer('usedBytes') },
     retentionDays: fields.integer('retentionDays'),
+    damagedPacks: fields.optionalInteger('damagedPacks') ?? 0,
+    damagedSnapshots: fields.optionalInteger('damagedSnapshots') ?? 0,
     vault: vaultState(fields),
     head: headSeq(fields),
   };
@@ -96,6 +98,16 @@ export function deviceOf(value: unknown): Device {
 export function packIdOf(value: unknown): PackId {
   if (typeof value !== 'string') throw new TypeError('a pack id is not text');
   return asPackId(value);
+}
+
+export function damagePageOf(fields: Shape): { packs: PackId[]; lostRecords: number[] } {
+  const packs = fields.list('packs', (value) => packIdOf(shape(value, 'damaged pack').text('packId')));
+  return { packs, lostRecords: fields.list('lostRecords', seqOf) };
+}
+
+function seqOf(value: unknown): number {
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1) throw new TypeError('not a seq');
+  return value;
 }
 
 /** Cuts history frames apart. @throws AgentError `integrity` */

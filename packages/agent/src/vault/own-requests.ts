@@ -58,6 +58,11 @@ export class OwnRequests {
    * whole, or put together from what the history holds.
    */
   healFrames(state: HistoryState, from: number, keysOf: (step: Step) => MandateKeys | undefined): Uint8Array[] {
+    return this.framesOf(state.steps.slice(from - 1), keysOf);
+  }
+
+  /** The same for these steps. */
+  framesOf(steps: readonly Step[], keysOf: (step: Step) => MandateKeys | undefined): Uint8Array[] {
     const batches: Uint8Array[] = [];
     let batch: { request: Uint8Array; receipt: Uint8Array }[] = [];
     let bytes = 0;
@@ -66,7 +71,7 @@ export class OwnRequests {
       batch = [];
       bytes = 0;
     };
-    for (const step of state.steps.slice(from - 1)) {
+    for (const step of steps) {
       const request = this.#own(step.entry.seq, step.entry.bytes) ?? this.#rebuilt(step, keysOf);
       if (request === undefined) break;
       if (batch.length >= FRAMES_AT_ONCE || bytes + request.length > BYTES_AT_ONCE) flush();

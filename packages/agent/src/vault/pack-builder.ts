@@ -1,4 +1,5 @@
 import {
+  CONTENT_CLASS,
   type ContentClass,
   finishPack,
   MAX_SEGMENTS,
@@ -15,6 +16,7 @@ import {
 import { segmentAddress } from '../compute/arena.ts';
 import type { Pool } from '../compute/pool.ts';
 import { crashPoint } from '../local/crash.ts';
+import type { PackSheet } from './pack-sheet.ts';
 
 // A pack takes no further segment once its sealed bytes, and those under way at their longest, pass this.
 const FULL_BYTES = 13 * 1024 * 1024;
@@ -46,6 +48,8 @@ export class PackBuilder {
   readonly #pool: Pool;
   readonly #packKey: Uint8Array;
   readonly #entries: SegmentEntry[] = [];
+  /** Plain bytes of its catalog segments, by their number. */
+  readonly #catalogs = new Map<number, Uint8Array>();
   #opened = 0;
   #used = PACK_HEADER_BYTES;
   #underWay = 0;
@@ -80,6 +84,8 @@ export class PackBuilder {
 
   /** Hands a segment to the workers; it is appended when it and those before it are sealed. */
   close(segment: OpenSegment): void {
+    if (segment.contentClass === CONTENT_CLASS.catalog)
+      this.#catalogs.set(segment.ordinal, Uint8Array.from(this.#pool.arena.bytes(segment.address, segment.length)));
     const bound = sealedBound(segment.length);
     this.#underWay += bound;
     const { slot, ordinal, length: plainLength } = segment;
@@ -111,6 +117,14 @@ export class PackBuilder {
     const packId = await this.#pool.run({ type: 'hash', slot, length, ...opening });
     // a plain view, so that who copies it with `slice` gets a copy
     return { packId, body: plainView(pack.subarray(0, length)) };
+  }
+
+  /** What sealing this pack again takes; complete once it is finished. */
+  get sheet(): PackSheet {
+    const segments = this.#entries.map(({ contentClass, chunkLengths }, ordinal) => {
+      return { contentClass, chunkLengths: Array.from(chunkLengths), plain: this.#catalogs.get(ordinal) };
+    });
+    return { segments, ids: Uint32Array.from(this.ids) };
   }
 
   release(): void {

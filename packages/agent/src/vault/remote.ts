@@ -31,6 +31,9 @@ export interface Account {
   readonly quota: { readonly bytes: number; readonly usedBytes: number };
   /** How long a forgotten snapshot can still be taken back, days. */
   readonly retentionDays: number;
+  /** Packs, and snapshots, that the server says it lost; undefined where nobody says so. */
+  readonly damagedPacks?: number;
+  readonly damagedSnapshots?: number;
   readonly vault: 'none' | 'exists';
   /** Sequence number of the newest entry the server shows; 0 when there is none. */
   readonly head: number;
@@ -65,6 +68,12 @@ export interface Device {
   /** The device that asks. */
   readonly current: boolean;
   readonly lastSeenAt: number | null;
+}
+
+/** What a server lost. */
+export interface Damage {
+  readonly packs: ReadonlySet<PackId>;
+  readonly lostRecords: readonly number[];
 }
 
 /** One step of the history as the server lists it, not yet parsed nor verified. */
@@ -114,6 +123,8 @@ export interface Remote {
   hasPack(id: PackId): Promise<boolean>;
   /** Renews the grace of packs; the answer lists those that are not stored. */
   keepPacks(ids: readonly PackId[]): Promise<PackId[]>;
+  /** What the server lost or found rotten and does not have anew: packs, and records by their seq. Only a server has it. */
+  damage?(): Promise<Damage>;
   /** Appends one journal request. Throws StaleHead or MissingPacks when the server refused it for that reason. */
   append(request: Uint8Array): Promise<{ seq: number; receipt: Uint8Array }>;
   /** The history after `seq`, in order, page by page. */

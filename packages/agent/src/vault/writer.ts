@@ -27,6 +27,7 @@ import { type WrittenCatalog, writeCatalog } from './catalog-chunks.ts';
 import { ChunkIndex, FILE_CACHE, type IndexWarning, type PackName } from './chunk-index.ts';
 import type { ChunkRun } from './chunk-run.ts';
 import { type OpenSegment, PackBuilder } from './pack-builder.ts';
+import { keepSheet } from './pack-sheet.ts';
 import { MissingPacks, type Remote } from './remote.ts';
 
 const KEEP_EVERY_MS = 3_600_000;
@@ -193,8 +194,15 @@ export class SnapshotWriter {
     // only now: a pack that was not acknowledged is never relied on (MS-25)
     await this.#loadIndex().acknowledge(pack.number, packId, Uint32Array.from(pack.ids), Uint32Array.from(pack.places));
     this.#stored.set(pack.start.packRef, packId);
+    this.#keepSheet(pack);
     pack.release();
     await this.#keep();
+  }
+
+  /** Only a server can lose a pack while this disk has what it held. */
+  #keepSheet({ start, sheet }: PackBuilder): void {
+    const { dir, keys, mandate, remote } = this.#deps;
+    if (remote.damage !== undefined) keepSheet(dir, keys.cacheKeys(), mandate.ref, start.packRef, sheet);
   }
 
   /** A first send may take longer than the grace of packs that no snapshot names yet, or no longer. */

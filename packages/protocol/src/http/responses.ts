@@ -93,6 +93,9 @@ export const accountResponse = z
     vault: vaultStateField,
     head: headField.nullable(),
     retentionDays: countField,
+    damagedSnapshots: countField
+      .optional()
+      .meta({ description: 'Snapshots, not forgotten, that name such a pack or lost their record' }),
     damagedPacks: countField
       .optional()
       .meta({ description: 'Packs that the server lost or found rotten, and that are not replaced yet' }),
@@ -130,6 +133,9 @@ export const damagedResponse = z
     packs: z
       .array(z.looseObject({ packId: packIdField, damagedSince: timeField }))
       .meta({ description: 'Ascending by packId; an empty page is the last' }),
+    lostRecords: z
+      .array(z.int().min(1))
+      .meta({ description: 'seq of snapshots whose record is lost: `POST /v1/journal/heal` takes them back' }),
   })
   .meta({ id: 'DamagedPacks' });
 

@@ -1,12 +1,12 @@
 import type { AccountBody } from '@cresus-safe/protocol/http';
 import { DEFAULT_PLAN, PACK_GRANULE_BYTES, parsePlan } from '@cresus-safe/protocol/public';
-import { type EntityManager, Not } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import type { Deps } from '../deps.ts';
 import { ServerError } from '../errors.ts';
 import type { Device } from '../http/route.ts';
 import { findSubscriber, subscriptionOf } from '../subscriptions/subscribers.ts';
-import { countDamaged } from '../vaults/damage.ts';
-import { PackEntity, type VaultRow } from '../vaults/entities.ts';
+import { countDamaged, countDamagedSnapshots } from '../vaults/damage.ts';
+import type { VaultRow } from '../vaults/entities.ts';
 import { shownHead } from '../vaults/history.ts';
 import { findPlan, findVaultOf } from '../vaults/journal-store.ts';
 import { receiptKeyBodies } from './receipt-keys.ts';
@@ -30,24 +30,33 @@ export async function showAccount(deps: Deps, device: Device): Promise<AccountBo
       deviceId: device.deviceId,
       deviceState: device.state,
       subscription,
-      quota: await quotaUse(manager, vault, quotaBytes),
+      quota: quotaUse(vault, quotaBytes),
       serverTime: now,
       serverId: deps.ring.serverId,
       receiptKeys: receiptKeyBodies(deps.ring),
       vault: vault === null ? 'none' : 'exists',
       head: vault && (await shownHead(manager, vault.vaultId)),
-      damagedPacks: vault === null ? 0 : await countDamaged(manager, vault.vaultId),
+      ...(await damageOf(manager, vault)),
       retentionDays: RETENTION_DAYS,
       plan: await planOf(manager, vault),
     };
   });
 }
 
-async function quotaUse(manager: EntityManager, vault: VaultRow | null, bytes: number): Promise<AccountBody['quota']> {
-  const usedObjects =
-    vault === null ? 0 : await manager.countBy(PackEntity, { vaultId: vault.vaultId, state: Not('gone') });
+/** Damage is rare: only where there is some are lists of packs read. */
+async function damageOf(
+  manager: EntityManager,
+  vault: VaultRow | null,
+): Promise<Pick<AccountBody, 'damagedPacks' | 'damagedSnapshots'>> {
+  const damagedPacks = vault === null ? 0 : await countDamaged(manager, vault.vaultId);
+  const damagedSnapshots = vault === null ? 0 : await countDamagedSnapshots(manager, vault.vaultId, damagedPacks > 0);
+  return { damagedPacks, damagedSnapshots };
+}
+
+function quotaUse(vault: VaultRow | null, bytes: number): AccountBody['quota'] {
+  const { usedBytes = 0, usedObjects = 0 } = vault ?? {};
   // a pack has at least one granule, so the quota of bytes is also one of objects (TN-33)
-  return { bytes, usedBytes: vault?.usedBytes ?? 0, objects: Math.floor(bytes / PACK_GRANULE_BYTES), usedObjects };
+  return { bytes, usedBytes, objects: Math.floor(bytes / PACK_GRANULE_BYTES), usedObjects };
 }
 
 async function planOf(manager: EntityManager, vault: VaultRow | null): Promise<AccountBody['plan']> {

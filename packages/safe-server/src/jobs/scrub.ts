@@ -62,7 +62,7 @@ export async function scrub(deps: ScrubDeps, options: ScrubOptions): Promise<Scr
       counts.packs += 1;
       counts.bytes += row.length;
       if (outcome === 'recovered') counts.recovered += 1;
-      else if (outcome !== 'whole') damaged.push(outcome);
+      else if (outcome !== 'whole' && row.firstSeq !== null) damaged.push(outcome);
       await pause(row.length, options);
     }
   }

@@ -1,8 +1,17 @@
 import { MAX_DAMAGED_PAGE } from '@cresus-safe/protocol/http';
+import { parsePackIds } from '@cresus-safe/protocol/public';
 import { type EntityManager, In, IsNull, MoreThan, Not } from 'typeorm';
 import type { Audit } from '../audit/audit.ts';
 import type { Db } from '../db/unit-of-work.ts';
-import { EntryEntity, PackEntity, type PackRow, SnapshotEntity, VaultEntity } from './entities.ts';
+import {
+  EntryEntity,
+  type EntryRow,
+  LostFrameEntity,
+  PackEntity,
+  type PackRow,
+  SnapshotEntity,
+  VaultEntity,
+} from './entities.ts';
 
 /** What noting a damage needs. */
 export interface DamageDeps {
@@ -67,21 +76,23 @@ export async function describeDamage(
 async function snapshotsOf(manager: EntityManager, vaultId: string, packId: string): Promise<number[]> {
   const id = Buffer.from(packId, 'hex');
   const found: number[] = [];
+  for await (const { seq, packIds } of liveLists(manager, vaultId)) if (lists(packIds, id)) found.push(seq);
+  return found;
+}
+
+/** The entries of the snapshots that are not forgotten, with their lists of packs, oldest first. */
+async function* liveLists(manager: EntityManager, vaultId: string): AsyncGenerator<Pick<EntryRow, 'seq' | 'packIds'>> {
   const live = await manager.find(SnapshotEntity, {
     select: { vaultId: true, snapshotId: true, seq: true },
     where: { vaultId, forgottenSeq: IsNull() },
     order: { seq: 'ASC' },
   });
-  for (let at = 0; at < live.length; at += ENTRIES_AT_ONCE) {
-    const seqs = live.slice(at, at + ENTRIES_AT_ONCE).map(({ seq }) => seq);
-    const rows = await manager.find(EntryEntity, {
+  for (let at = 0; at < live.length; at += ENTRIES_AT_ONCE)
+    yield* await manager.find(EntryEntity, {
       select: { vaultId: true, seq: true, packIds: true },
-      where: { vaultId, seq: In(seqs) },
+      where: { vaultId, seq: In(live.slice(at, at + ENTRIES_AT_ONCE).map(({ seq }) => seq)) },
       order: { seq: 'ASC' },
     });
-    for (const { seq, packIds } of rows) if (lists(packIds, id)) found.push(seq);
-  }
-  return found;
 }
 
 function lists(packIds: Buffer, id: Buffer): boolean {
@@ -89,11 +100,47 @@ function lists(packIds: Buffer, id: Buffer): boolean {
   return false;
 }
 
-const DAMAGED = { damagedSince: Not(IsNull()), replacedBy: IsNull(), state: In([...KEPT]) };
+/** What no entry ever named is missed by nobody: it is refused in commits, and told to no agent. */
+const DAMAGED = {
+  damagedSince: Not(IsNull()),
+  replacedBy: IsNull(),
+  firstSeq: Not(IsNull()),
+  state: In([...KEPT]),
+};
 
 /** How many packs of a vault are damaged and not yet sealed anew. */
 export async function countDamaged(manager: EntityManager, vaultId: string): Promise<number> {
   return await manager.countBy(PackEntity, { vaultId, ...DAMAGED });
+}
+
+/** How many snapshots, not forgotten, name a damaged pack or lost their record. */
+export async function countDamagedSnapshots(
+  manager: EntityManager,
+  vaultId: string,
+  packsDamaged: boolean,
+): Promise<number> {
+  const lost = await manager.find(LostFrameEntity, { where: { vaultId } });
+  if (lost.length === 0 && !packsDamaged) return 0;
+  const seqs = new Set(lost.map(({ seq }) => seq));
+  const rows = await manager.find(PackEntity, {
+    select: { vaultId: true, packId: true },
+    where: { vaultId, ...DAMAGED },
+  });
+  const ids = new Set(rows.map(({ packId }) => packId));
+  let count = 0;
+  for await (const { seq, packIds } of liveLists(manager, vaultId))
+    if (seqs.has(seq) || parsePackIds(packIds).some((packId) => ids.has(packId))) count += 1;
+  return count;
+}
+
+/** seq of the first snapshots whose record is lost. */
+export async function lostRecords(manager: EntityManager, vaultId: string): Promise<number[]> {
+  const rows = await manager.find(LostFrameEntity, {
+    where: { vaultId },
+    order: { seq: 'ASC' },
+    take: MAX_DAMAGED_PAGE,
+  });
+  return rows.map(({ seq }) => seq);
 }
 
 /** One page of the damaged packs of a vault, ascending by id. */

@@ -1,10 +1,19 @@
-import { asServerId, type HealFrame, parseHeal, verifyReceipt } from '@cresus-safe/protocol/public';
+import {
+  asServerId,
+  encodeFrame,
+  type HealFrame,
+  parseHeal,
+  type Receipt,
+  verifyReceipt,
+} from '@cresus-safe/protocol/public';
+import { journalKey } from '../blobs/keys.ts';
 import { ServerError } from '../errors.ts';
 import type { Device } from '../http/route.ts';
 import { requireRestore, type VaultDeps } from './deps.ts';
+import { LostFrameEntity } from './entities.ts';
 import { type Appends, commitEntry, ownVault, requirePacks } from './journal.ts';
 import { findEntry, findVaultOf, type Head } from './journal-store.ts';
-import { mirrorEntry } from './mirror.ts';
+import { mirrorEntry, putAgain } from './mirror.ts';
 import { parsing } from './parsing.ts';
 import { checkEntry } from './rules.ts';
 
@@ -43,6 +52,7 @@ async function healOne(deps: VaultDeps, device: Device, { request, receipt }: He
     if (known?.entryHash !== hash || Buffer.compare(known.receipt, receipt.encoded) !== 0)
       throw new ServerError('seq-taken', { head });
     await mirrorEntry(deps, vaultId, seq);
+    await restoreRecord(deps, request, receipt);
     return;
   }
   if (vault ? seq !== vault.headSeq + 1 || previous !== vault.headHash : kind !== 'vault-create')
@@ -54,4 +64,15 @@ async function healOne(deps: VaultDeps, device: Device, { request, receipt }: He
     throw new ServerError('bad-entry', { detail: 'The packs do not have the bytes of the receipt' });
   await commitEntry(deps, device, request, receipt);
   await mirrorEntry(deps, vaultId, seq);
+}
+
+/** A record that a scrub found lost comes back with its whole request, whose hashes are those of the entry that is known. */
+async function restoreRecord(deps: VaultDeps, request: HealFrame['request'], receipt: Receipt): Promise<void> {
+  const { vaultId, seq, bytes } = request.entry;
+  const lost = await deps.db.read((manager) => manager.findOneBy(LostFrameEntity, { vaultId, seq }));
+  if (lost === null) return;
+  const { packIds, attachment } = request;
+  const frame = encodeFrame({ entry: bytes, packIds, attachment, receipt: receipt.encoded });
+  await putAgain(deps.blobs, journalKey(vaultId, seq), frame);
+  await deps.db.write((manager) => manager.delete(LostFrameEntity, { vaultId, seq }));
 }
