@@ -8,15 +8,18 @@ import { makeBooks, makeSmallFiles } from '../support/books.ts';
 import { sizeOf } from '../support/compare.ts';
 import { repository } from '../support/process.ts';
 import { borg, type Challenge, cresusSafe, restic } from './contestants.ts';
+import { measureFlat, reportFlat } from './flat.ts';
 import { reportLarge, reportMandate, reportSmall, reportUploads } from './report.ts';
 import { playRounds } from './rounds.ts';
 import { measureUploads } from './uploads.ts';
 import { countBytesOnTheWire } from './wire.ts';
 
-const HELP = `npm run bench -- [--only mandate,small,uploads,large] [--rounds 5] [--scale 1] [--large-gb 10] [--dir DIR] [--quiet]
+const HELP = `npm run bench -- [--only mandate,small,flat,uploads,large] [--rounds 5] [--scale 1] [--large-gb 10] [--dir DIR] [--quiet]
 
   mandate   a mandate of 264 MB x scale: initial send, unchanged, a day, restore; beside restic and borg
   small     100,000 small files: initial send and unchanged; beside restic
+  flat      commit, page and account with 10 and 10,000 snapshots, 10 and 100,000 subscribers, on SQLite and PostgreSQL;
+            CPU and p99 of metadata requests (not part of the default)
   uploads   20 parallel uploads: memory and event loop of the server
   large     memory for a mandate of --large-gb (not part of the default: it needs five times that on the disk)`;
 
@@ -37,7 +40,7 @@ else await bench();
 
 async function bench(): Promise<void> {
   const parts = values.only.split(',');
-  const unknown = parts.find((part) => !['mandate', 'small', 'uploads', 'large'].includes(part));
+  const unknown = parts.find((part) => !['mandate', 'small', 'flat', 'uploads', 'large'].includes(part));
   if (unknown !== undefined) throw new Error(`no part ${unknown}\n${HELP}`);
   const work = mkdtempSync(join(values.dir, 'cresus-safe-bench-'));
   const results: Record<string, unknown> = { machine: machine(), at: new Date().toISOString() };
@@ -45,6 +48,7 @@ async function bench(): Promise<void> {
   try {
     if (parts.includes('mandate')) results['mandate'] = await mandatePart(work);
     if (parts.includes('small')) results['small'] = await smallPart(work);
+    if (parts.includes('flat')) results['flat'] = await flatPart(work);
     if (parts.includes('uploads')) results['uploads'] = await uploadsPart(work);
     if (parts.includes('large')) results['large'] = await largePart(work);
   } finally {
@@ -118,6 +122,12 @@ async function smallPart(work: string): Promise<unknown> {
   console.log(reportSmall({ size, results, rounds }));
   rmSync(pristine, { recursive: true });
   return { size, results };
+}
+
+async function flatPart(work: string): Promise<unknown> {
+  const report = await measureFlat(work, note);
+  console.log(reportFlat(report));
+  return report;
 }
 
 async function uploadsPart(work: string): Promise<unknown> {
