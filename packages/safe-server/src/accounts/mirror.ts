@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { EntityManager } from 'typeorm';
+import { readBlob } from '../blobs/store.ts';
 import type { Deps } from '../deps.ts';
+import { ServerError } from '../errors.ts';
 import { DeviceEntity, type DeviceRow, type Subscriber, SubscriberEntity } from './entities.ts';
 
 /** Bucket key of a subscriber's n-th state (SPEC 17). */
@@ -12,6 +14,8 @@ export function accountKey(number: string, version: number): string {
 export function deviceKey(number: string, deviceId: string, version: number): string {
   return `a/${number}/d/${deviceId}/${version}`;
 }
+
+const MAX_SEALED = 64 * 1024;
 
 type MirrorDeps = Pick<Deps, 'db' | 'blobs' | 'ring' | 'log'>;
 
@@ -70,8 +74,16 @@ async function mirrorDevice(deps: MirrorDeps, row: DeviceRow): Promise<void> {
   );
 }
 
-/** Seals and stores; an object that another process stored first holds the same state. */
+/**
+ * Seals and stores. An object that another process stored first holds the same state; another one is from a future that
+ * this database has lost (F-35), and is left for `rebuild --catch-up`.
+ */
 async function putSealed({ ring, blobs }: MirrorDeps, key: string, state: object): Promise<void> {
-  const sealed = ring.seal(key, Buffer.from(JSON.stringify(state)));
-  await blobs.put(key, sealed, { length: sealed.length, sha256: createHash('sha256').update(sealed).digest('hex') });
+  const plain = Buffer.from(JSON.stringify(state));
+  const sealed = ring.seal(key, plain);
+  const facts = { length: sealed.length, sha256: createHash('sha256').update(sealed).digest('hex') };
+  if ((await blobs.put(key, sealed, facts)) === 'created') return;
+  const there = await readBlob(blobs, key, MAX_SEALED);
+  if (there !== undefined && Buffer.compare(ring.open(key, there), plain) === 0) return;
+  throw new ServerError('read-only', { detail: 'The bucket is ahead of the database' });
 }

@@ -195,6 +195,18 @@ describe('F-35 a database that is older than its bucket', () => {
     expect(await dump(deps.db)).toEqual(await dump(server.deps.db));
   });
 
+  test('F-35 never takes a state of the bucket for its own', async () => {
+    const { number } = await server.subscriber();
+    const deps = await emptied();
+    await rebuild(deps, quiet);
+    const change = (to: Deps, expiresOn: string) =>
+      changeSubscriber(to, 'test', { number, operation: 'test', change: { expiresOn } });
+    await change(server.deps, '2060-12-31');
+    await change(deps, '2055-12-31'); // the older database gives the same version to another change
+    expect(await mirrorChanges(deps)).toBe(1);
+    expect(await mirrorChanges(server.deps)).toBe(0);
+  });
+
   test('F-35 while it is behind, requests are told to come later', async () => {
     const { code } = await server.subscriber();
     const client = await enrolled(code);
