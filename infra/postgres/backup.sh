@@ -27,7 +27,8 @@ file=$folder/safe-$(date -u +%Y%m%dT%H%M%SZ).dump
 
 trap 'rm -f "$file.part"' EXIT
 pg_dump --format=custom --no-owner --no-privileges --file="$file.part"
-pg_restore --list "$file.part" | grep -q 'TABLE DATA public subscriber ' || { echo 'the dump has no subscribers table' >&2; exit 1; }
+list=$(pg_restore --list "$file.part")
+[[ $list == *'TABLE DATA public subscriber '* ]] || { echo 'the dump has no subscribers table' >&2; exit 1; }
 pg_restore --file=/dev/null "$file.part" # reads and unpacks every byte
 sync "$file.part"
 mv "$file.part" "$file"
