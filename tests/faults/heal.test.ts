@@ -89,7 +89,7 @@ async function restoresAnew(snapshots = sent): Promise<void> {
 }
 
 describe('a server that loses packs', () => {
-  it('R-06: one that is gone and one that is rotten are healed from the disk, and every old snapshot restores on a new computer', async () => {
+  it('R-06, MS-25: one that is gone and one that is rotten are healed from the disk, and every old snapshot restores on a new computer', async () => {
     await work('facture');
     await work('contrat');
     await work('salaires');
