@@ -10,7 +10,7 @@ export const de: Table = {
     'Der Schlüsselbund {file} darf nicht im Datenordner liegen: wer das eine kopiert, soll das andere nicht haben.',
   'config.store': 'Einstellung «{setting}»: diese Version nimmt nur {supported}.',
   'keys.missing':
-    'Es gibt Daten, aber der Schlüsselbund {file} fehlt. Holen Sie ihn aus seiner Kopie zurück: ohne ihn geht nichts.',
+    'Es gibt Daten, aber der Schlüsselbund {file} fehlt. Holen Sie ihn aus seiner Kopie zurück: ohne ihn geht nichts, auch kein Neuaufbau. Ist er verloren, öffnen nur noch die Notfall-Kits die Tresore: docs/restoring-after-a-disaster.md.',
   'keys.invalid': 'Der Schlüsselbund {file} ist beschädigt oder keiner. Holen Sie ihn aus seiner Kopie zurück.',
   'keys.exposed': 'Andere können den Schlüsselbund {file} lesen. Abhilfe: chmod 600 {file}',
   'keys.exists': 'Der Schlüsselbund {file} besteht schon; er wird nie ersetzt.',
@@ -65,6 +65,8 @@ export const de: Table = {
   'subscriber.added': 'Abonnent {number} angelegt: {name}, bis {date}.',
   'subscriber.changed': 'Abonnent {number}: {state}, bis {date}.',
   'code.made': 'Anmeldecode: {code} (einmalig, bis {date})',
+  'code.made-forget':
+    'Code zum Vergessen von Sicherungen oder Entfernen eines Computers: {code} (einmalig, bis {date})',
   'device.none': 'Kein aktives Gerät hat die Nummer {id}.',
   'device.revoked': 'Gerät {id} widerrufen.',
   'help.scrub': 'Liest und prüft, was gespeichert ist; Code 1, wenn etwas verloren ist.',

@@ -10,7 +10,7 @@ export const en: Table = {
     'The key ring {file} must not be in the data folder: whoever copies one must not have the other.',
   'config.store': 'Setting "{setting}": this version supports {supported} only.',
   'keys.missing':
-    'There is stored data but the key ring {file} is missing. Put it back from its copy: nothing can be served without it.',
+    'There is stored data but the key ring {file} is missing. Put it back from its copy: nothing can be served or rebuilt without it. If it is lost, only the recovery kits still open the vaults: docs/restoring-after-a-disaster.md.',
   'keys.invalid': 'The key ring {file} is damaged or is none. Put it back from its copy.',
   'keys.exposed': 'Others can read the key ring {file}. Fix it: chmod 600 {file}',
   'keys.exists': 'The key ring {file} exists already; it is never replaced.',
@@ -62,6 +62,7 @@ export const en: Table = {
   'subscriber.added': 'Subscriber {number} added: {name}, until {date}.',
   'subscriber.changed': 'Subscriber {number}: {state}, until {date}.',
   'code.made': 'Enrolment code: {code} (single use, until {date})',
+  'code.made-forget': 'Code to forget backups or remove a computer: {code} (single use, until {date})',
   'device.none': 'No active device has the id {id}.',
   'device.revoked': 'Device {id} revoked.',
   'help.scrub': 'Reads and checks what is stored; exit code 1 when something is lost.',

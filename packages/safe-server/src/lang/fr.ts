@@ -8,7 +8,7 @@ export const fr = {
     "Le trousseau {file} ne doit pas se trouver dans le dossier des données : qui copie l'un ne doit pas avoir l'autre.",
   'config.store': 'Réglage « {setting} » : cette version accepte {supported} seulement.',
   'keys.missing':
-    'Des données existent mais le trousseau {file} manque. Remettez-le en place depuis sa copie : sans lui rien ne peut être servi.',
+    "Des données existent mais le trousseau {file} manque. Remettez-le en place depuis sa copie : sans lui rien ne peut être servi ni reconstruit. S'il est perdu, seuls les kits de récupération ouvrent encore les coffres : docs/restoring-after-a-disaster.md.",
   'keys.invalid': "Le trousseau {file} est abîmé ou n'en est pas un. Remettez-le en place depuis sa copie.",
   'keys.exposed': "Le trousseau {file} est lisible par d'autres. Corrigez : chmod 600 {file}",
   'keys.exists': "Le trousseau {file} existe déjà ; il n'est jamais remplacé.",
@@ -62,6 +62,8 @@ export const fr = {
   'subscriber.added': "Abonné {number} ajouté : {name}, jusqu'au {date}.",
   'subscriber.changed': "Abonné {number} : {state}, jusqu'au {date}.",
   'code.made': "Code d'inscription : {code} (une seule fois, jusqu'au {date})",
+  'code.made-forget':
+    "Code pour oublier des sauvegardes ou retirer un ordinateur : {code} (une seule fois, jusqu'au {date})",
   'device.none': "Aucun appareil actif n'a le numéro {id}.",
   'device.revoked': 'Appareil {id} révoqué.',
   'help.scrub': 'Relit et vérifie ce qui est stocké ; code 1 quand quelque chose est perdu.',

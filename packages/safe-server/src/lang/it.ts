@@ -10,7 +10,7 @@ export const it: Table = {
     "Il portachiavi {file} non deve stare nella cartella dei dati: chi copia l'uno non deve avere l'altro.",
   'config.store': 'Impostazione «{setting}»: questa versione accetta solo {supported}.',
   'keys.missing':
-    'Esistono dati ma manca il portachiavi {file}. Rimettetelo a posto dalla sua copia: senza non si può servire nulla.',
+    'Esistono dati ma manca il portachiavi {file}. Rimettetelo a posto dalla sua copia: senza non si può servire né ricostruire nulla. Se è perso, solo i kit di recupero aprono ancora le casseforti: docs/restoring-after-a-disaster.md.',
   'keys.invalid': 'Il portachiavi {file} è rovinato o non è un portachiavi. Rimettetelo a posto dalla sua copia.',
   'keys.exposed': 'Altri possono leggere il portachiavi {file}. Correggete: chmod 600 {file}',
   'keys.exists': 'Il portachiavi {file} esiste già; non viene mai sostituito.',
@@ -64,6 +64,8 @@ export const it: Table = {
   'subscriber.added': 'Abbonato {number} aggiunto: {name}, fino al {date}.',
   'subscriber.changed': 'Abbonato {number}: {state}, fino al {date}.',
   'code.made': "Codice d'iscrizione: {code} (una sola volta, fino al {date})",
+  'code.made-forget':
+    'Codice per dimenticare salvataggi o togliere un computer: {code} (una sola volta, fino al {date})',
   'device.none': 'Nessun dispositivo attivo ha il numero {id}.',
   'device.revoked': 'Dispositivo {id} revocato.',
   'help.scrub': 'Rilegge e verifica ciò che è memorizzato; codice 1 se qualcosa è perso.',
