@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { CodeMailer } from './accounts/elevation.ts';
 import type { Audit } from './audit/audit.ts';
 import type { BlobStore } from './blobs/store.ts';
 import type { Config } from './config.ts';
@@ -19,4 +20,6 @@ export interface Deps {
   readonly log: Logger;
   readonly config: Config;
   readonly audit: Audit;
+  /** Absent: this server sends no mail. */
+  readonly codeMailer?: CodeMailer | undefined;
 }

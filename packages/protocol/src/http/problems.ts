@@ -45,6 +45,7 @@ export const PROBLEMS = {
   'header-too-large': { status: 431, title: 'The request headers are too large' },
   internal: { status: 500, title: 'The server failed' },
   'stored-damaged': { status: 502, title: 'What is stored does not match its hash' },
+  'no-mailer': { status: 501, title: 'This server sends no mail: ask its operator for a code' },
   busy: { status: 503, title: 'The server is busy' },
   draining: { status: 503, title: 'The server is stopping' },
   'read-only': { status: 503, title: 'The server takes no writes at present' },

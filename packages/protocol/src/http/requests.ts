@@ -32,6 +32,12 @@ export const proofRequest = z
   })
   .meta({ id: 'ProofRequest', description: 'Proof that the device holds the vault key' });
 
+export const elevationRequest = z
+  .strictObject({
+    code: z.string().min(1).max(100).optional().meta({ description: 'Single-use code; absent: have one mailed' }),
+  })
+  .meta({ id: 'ElevationRequest', description: 'Asks for the right to forget, or for a code that gives it' });
+
 export const seenRequest = z
   .strictObject({ mandateRefs: z.array(mandateRefField).min(1).max(MAX_SEEN_REFS) })
   .meta({ id: 'SeenRequest', description: 'Mandates in which nothing changed' });
@@ -66,6 +72,7 @@ export const packParams = z.strictObject({ packId: packIdField });
 export const recordParams = z.strictObject({ snapshotId: snapshotIdField });
 
 export type EnrolRequest = z.input<typeof enrolRequest>;
+export type ElevationRequest = z.input<typeof elevationRequest>;
 export type SeenRequest = z.input<typeof seenRequest>;
 export type KeepRequest = z.input<typeof keepRequest>;
 export type ProofRequest = z.input<typeof proofRequest>;

@@ -126,6 +126,10 @@ export const deviceField = z
 
 export const devicesResponse = z.looseObject({ devices: z.array(deviceField).max(10_000) }).meta({ id: 'Devices' });
 
+export const elevationResponse = z
+  .looseObject({ right: z.literal('forget'), until: timeField })
+  .meta({ id: 'Elevation', description: 'A right that this computer has for some minutes' });
+
 export const keepResponse = z.looseObject({ missing: z.array(packIdField) }).meta({ id: 'KeepResult' });
 
 export const damagedResponse = z

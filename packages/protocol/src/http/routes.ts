@@ -3,6 +3,7 @@ export const ROUTES = {
   devices: '/v1/devices',
   device: '/v1/devices/:deviceId',
   proof: '/v1/devices/self/proof',
+  elevations: '/v1/elevations',
   account: '/v1/account',
   seen: '/v1/seen',
   vault: '/v1/vault',

@@ -3,7 +3,7 @@ import { type EntityManager, IsNull } from 'typeorm';
 import type { Deps } from '../deps.ts';
 import type { Device, Right } from '../http/route.ts';
 import { VaultEntity } from '../vaults/entities.ts';
-import { DeviceEntity, type DeviceRow } from './entities.ts';
+import { DeviceEntity, type DeviceRow, ElevationEntity } from './entities.ts';
 
 const SEEN_EVERY = 3_600_000;
 
@@ -25,8 +25,9 @@ export async function deviceOfToken(
     manager
       .createQueryBuilder(DeviceEntity, 'd')
       .leftJoin(VaultEntity.options.name, 'v', 'v.number = d.number')
+      .leftJoin(ElevationEntity.options.name, 'e', 'e.device_id = d.device_id')
       .select(['d.device_id AS id', 'd.number AS number', 'd.state AS state', 'd.rights AS rights'])
-      .addSelect(['d.last_seen_at AS seen', 'v.vault_id AS vault'])
+      .addSelect(['d.last_seen_at AS seen', 'v.vault_id AS vault', 'e.until_time AS elevated'])
       .where('d.token_hash = :tokenHash AND d.revoked_at IS NULL', { tokenHash })
       .getRawOne<{
         id: string;
@@ -35,11 +36,13 @@ export async function deviceOfToken(
         rights: string;
         seen: number | null;
         vault: string | null;
+        elevated: number | null;
       }>(),
   );
   if (row === undefined) return undefined;
   if (deps.clock() - Number(row.seen ?? 0) >= SEEN_EVERY) await noteSeen(deps, row.id);
   const rights = new Set(row.rights.split(',') as Right[]);
+  if (Number(row.elevated ?? 0) > deps.clock()) rights.add('forget');
   return { deviceId: row.id, subscriberNumber: row.number, vaultId: row.vault, state: row.state, rights };
 }
 

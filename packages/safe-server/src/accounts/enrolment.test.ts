@@ -161,12 +161,13 @@ describe('devices', () => {
     expect(body.devices[1]).toMatchObject({ current: false });
   });
 
-  it('TN-06 are not revoked with a device token: that needs an elevation, for own, foreign and unknown ids alike', async () => {
-    const { code } = await server.subscriber();
-    const { token, deviceId } = (await enrol(code)).body;
+  it('TN-06 are not revoked with a device token: that needs an elevation, for other, foreign and unknown ids alike', async () => {
+    const { code, number } = await server.subscriber();
+    const { token } = (await enrol(code)).body;
+    const other = (await enrol(await server.code(number))).body.deviceId as string;
     const foreign = (await enrol((await server.subscriber()).code)).body.deviceId as string;
     const answers = await Promise.all(
-      [deviceId as string, foreign, '0'.repeat(32)].map((id) => server.call('DELETE', `/v1/devices/${id}`, { token })),
+      [other, foreign, '0'.repeat(32)].map((id) => server.call('DELETE', `/v1/devices/${id}`, { token })),
     );
     expect(new Set(answers.map(({ status, text }) => `${status} ${text}`)).size).toBe(1);
     expect(answers[0]?.body).toMatchObject({ status: 403, code: 'elevation-required' });

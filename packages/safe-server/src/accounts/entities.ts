@@ -47,11 +47,20 @@ export interface DeviceRow {
   mirrored: number;
 }
 
+/** What a code is good for: a new computer, or minutes of the right `forget`. */
+export type CodePurpose = 'enrol' | 'forget';
+
+/** Until when a device has the right `forget`, ms since 1970. */
+export interface ElevationRow {
+  deviceId: string;
+  untilTime: number;
+}
+
 /** A single-use code, as its hash. */
 export interface CodeRow {
   codeHash: string;
   number: string;
-  purpose: 'enrol';
+  purpose: CodePurpose;
   createdAt: number;
   expiresAt: number;
   usedAt: number | null;
@@ -118,6 +127,15 @@ export const CodeEntity = new EntitySchema<CodeRow>({
     createdAt: { ...integer, name: 'created_at' },
     expiresAt: { ...integer, name: 'expires_at' },
     usedAt: { ...integer, name: 'used_at', nullable: true },
+  },
+});
+
+export const ElevationEntity = new EntitySchema<ElevationRow>({
+  name: 'Elevation',
+  tableName: 'elevation',
+  columns: {
+    deviceId: { type: 'varchar', length: 32, primary: true, name: 'device_id' },
+    untilTime: { ...integer, name: 'until_time' },
   },
 });
 

@@ -3,6 +3,9 @@ import {
   type DeviceBody,
   deviceParams,
   devicesResponse,
+  type ElevationRequest,
+  elevationRequest,
+  elevationResponse,
   enrolRequest,
   enrolResponse,
   proofRequest,
@@ -14,6 +17,7 @@ import { ServerError } from '../errors.ts';
 import { type Device, deviceRoute, publicRoute, type Route } from '../http/route.ts';
 import { showAccount } from './account.ts';
 import { listDevices, revokeDevice } from './devices.ts';
+import { elevate, mailElevation } from './elevation.ts';
 import { enrol } from './enrolment.ts';
 import type { DeviceRow } from './entities.ts';
 import { mirrorChanges } from './mirror.ts';
@@ -21,7 +25,14 @@ import { proveDevice } from './proof.ts';
 
 /** The routes of enrolment, devices and the account. */
 export function createAccountRoutes(deps: Deps): Route[] {
-  return [enrolRoute(deps), devicesRoute(deps), deleteRoute(deps), proofRoute(deps), accountRoute(deps)];
+  return [
+    enrolRoute(deps),
+    devicesRoute(deps),
+    deleteRoute(deps),
+    elevationRoute(deps),
+    proofRoute(deps),
+    accountRoute(deps),
+  ];
 }
 
 function enrolRoute(deps: Deps): Route {
@@ -64,11 +75,12 @@ function deleteRoute(deps: Deps): Route {
     path: ROUTES.device,
     id: 'revokeDevice',
     summary: 'Revokes a computer; its token is refused at once',
-    access: 'forget',
+    access: 'device', // a computer may always shut itself out; for another one it needs an elevation
     params: deviceParams,
     answers: { 204: { description: 'Revoked' } },
-    errors: ['elevation-required', 'not-found'],
+    errors: ['pending', 'elevation-required', 'not-found'],
     handle: async ({ device, params: { deviceId } }) => {
+      requireRevoking(device, deviceId);
       const number = device.subscriberNumber;
       await deps.db.write(async (manager) => {
         const revoked = await revokeDevice(manager, { number, deviceId, now: deps.clock() });
@@ -78,6 +90,37 @@ function deleteRoute(deps: Deps): Route {
       });
       await mirrorChanges(deps);
       return { status: 204, empty: true };
+    },
+  });
+}
+
+/** @throws ServerError `pending`, `elevation-required` */
+function requireRevoking(device: Device, deviceId: string): void {
+  if (deviceId === device.deviceId) return;
+  if (device.state !== 'active') throw new ServerError('pending');
+  if (!device.rights.has('forget')) throw new ServerError('elevation-required');
+}
+
+function elevationRoute(deps: Deps): Route {
+  return deviceRoute<undefined, undefined, ElevationRequest>({
+    method: 'POST',
+    path: ROUTES.elevations,
+    id: 'elevate',
+    summary: 'Gives this computer the right to forget for ten minutes, or mails the code for it',
+    access: 'append',
+    body: { kind: 'json', schema: elevationRequest, maxBytes: 4096 },
+    answers: {
+      200: { description: 'Elevated', json: elevationResponse },
+      202: { description: 'A code was mailed to the subscriber' },
+    },
+    errors: ['code-refused', 'rate-limited', 'no-mailer'],
+    handle: async ({ device, body, ip }) => {
+      if (body.code !== undefined) {
+        const until = await elevate(deps, device, { code: body.code, ip });
+        return { status: 200, json: { right: 'forget', until } };
+      }
+      await mailElevation(deps, device);
+      return { status: 202, empty: true };
     },
   });
 }

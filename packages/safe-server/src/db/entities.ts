@@ -1,4 +1,11 @@
-import { AttemptEntity, CodeEntity, DeviceEntity, MetaEntity, SubscriberEntity } from '../accounts/entities.ts';
+import {
+  AttemptEntity,
+  CodeEntity,
+  DeviceEntity,
+  ElevationEntity,
+  MetaEntity,
+  SubscriberEntity,
+} from '../accounts/entities.ts';
 import { AuditEntity } from '../audit/entity.ts';
 import {
   ChallengeEntity,
@@ -13,6 +20,7 @@ import {
 } from '../vaults/entities.ts';
 import { Accounts1764000000000 } from './migrations/1764000000000-accounts.ts';
 import { Vaults1764000001000 } from './migrations/1764000001000-vaults.ts';
+import { Life1764000002000 } from './migrations/1764000002000-life.ts';
 import { Scrub1764000003000 } from './migrations/1764000003000-scrub.ts';
 import type { DbSchema } from './schema.ts';
 
@@ -22,6 +30,7 @@ export const SCHEMA: DbSchema = {
     SubscriberEntity,
     DeviceEntity,
     CodeEntity,
+    ElevationEntity,
     AttemptEntity,
     MetaEntity,
     AuditEntity,
@@ -35,5 +44,5 @@ export const SCHEMA: DbSchema = {
     LostFrameEntity,
     ScrubCursorEntity,
   ] as unknown as DbSchema['entities'],
-  migrations: [Accounts1764000000000, Vaults1764000001000, Scrub1764000003000],
+  migrations: [Accounts1764000000000, Vaults1764000001000, Life1764000002000, Scrub1764000003000],
 };

@@ -93,7 +93,13 @@ function program(args: readonly string[], outside: Outside, terminal: Terminal):
   const context = { outside, terminal };
   return withConfig(
     withKeys(
-      withScrub(withDevices(withSubscribers(withRebuild(withMigrate(withServe(cli, context), context), context), context), context), context),
+      withScrub(
+        withDevices(
+          withSubscribers(withRebuild(withMigrate(withServe(cli, context), context), context), context),
+          context,
+        ),
+        context,
+      ),
       context,
     ),
     context,
@@ -197,8 +203,12 @@ function withSubscribers(cli: Argv, context: Context): Argv {
     sub.command(
       'code <number>',
       t('help.subscriber.code'),
-      (y) => numbered(y, t).option('for', { choices: ['enrol'], default: 'enrol', describe: t('option.for') }),
-      (argv) => on(context, argv, (operation) => subscribers.code(operation, numberOf(argv))),
+      (y) =>
+        numbered(y, t).option('for', { choices: ['enrol', 'forget'], default: 'enrol', describe: t('option.for') }),
+      (argv) =>
+        on(context, argv, (operation) =>
+          subscribers.code(operation, numberOf(argv), argv['for'] as 'enrol' | 'forget'),
+        ),
     );
     for (const [name, run] of PLAIN)
       sub.command(

@@ -1,5 +1,5 @@
 import { listDevices } from '../accounts/devices.ts';
-import type { Language } from '../accounts/entities.ts';
+import type { CodePurpose, Language } from '../accounts/entities.ts';
 import type { Deps } from '../deps.ts';
 import { OperatorError } from '../errors.ts';
 import { addDays, dayInZurich } from '../subscriptions/calendar.ts';
@@ -158,11 +158,16 @@ async function apply(
 }
 
 /** `subscriber code` */
-export async function code({ deps, operator, terminal }: Operation, number: string): Promise<void> {
-  const issued = await newCode(deps, operator, parseNumber(number));
+export async function code(
+  { deps, operator, terminal }: Operation,
+  number: string,
+  purpose: CodePurpose = 'enrol',
+): Promise<void> {
+  const issued = await newCode(deps, operator, parseNumber(number), purpose);
   const { t } = terminal;
   const document = { number, enrolmentCode: issued.code, enrolmentCodeExpiresAt: issued.expiresAt };
-  print(terminal, document, () => [t('code.made', { code: issued.code, date: showTime(issued.expiresAt, t) })]);
+  const key = purpose === 'forget' ? 'code.made-forget' : 'code.made';
+  print(terminal, document, () => [t(key, { code: issued.code, date: showTime(issued.expiresAt, t) })]);
 }
 
 function subscriberDocument(view: SubscriberView): object {

@@ -1,6 +1,13 @@
 import { type EntityManager, IsNull } from 'typeorm';
 import { issueCode } from '../accounts/codes.ts';
-import { DeviceEntity, type Language, type Subscriber, SubscriberEntity } from '../accounts/entities.ts';
+import { operatorCodeMinutes } from '../accounts/elevation.ts';
+import {
+  type CodePurpose,
+  DeviceEntity,
+  type Language,
+  type Subscriber,
+  SubscriberEntity,
+} from '../accounts/entities.ts';
 import { mirrorChanges } from '../accounts/mirror.ts';
 import type { Deps } from '../deps.ts';
 import { OperatorError } from '../errors.ts';
@@ -67,7 +74,7 @@ export async function addSubscriber(
     await manager.insert(SubscriberEntity, subscriber);
     const { expiresOn, quotaBytes } = facts;
     await note(deps, manager, { operator, number, operation: 'subscriber-add', facts: { expiresOn, quotaBytes } });
-    const { code, expiresAt } = await issueCode(manager, number, codeTerms(deps));
+    const { code, expiresAt } = await issueCode(manager, number, codeTerms(deps, 'enrol'));
     return { subscriber, code, codeExpiresAt: expiresAt };
   });
   await mirrorChanges(deps);
@@ -82,8 +89,8 @@ async function nextNumber(manager: EntityManager): Promise<string> {
   return String(Math.max(FIRST_NUMBER, Number(row?.highest ?? 0) + 1));
 }
 
-function codeTerms({ random, clock, config }: Deps): { random: Deps['random']; now: number; days: number } {
-  return { random, now: clock(), days: config.codeDays };
+function codeTerms({ random, clock, config }: Deps, purpose: CodePurpose) {
+  return { random, now: clock(), minutes: operatorCodeMinutes(config.codeDays), purpose };
 }
 
 /** Changes a subscriber. A new date takes back a deletion notice: it belonged to the old one. @throws OperatorError `subscriber.none` */
@@ -106,15 +113,16 @@ export async function newCode(
   deps: Deps,
   operator: string,
   number: string,
+  purpose: CodePurpose = 'enrol',
 ): Promise<{ code: string; expiresAt: number }> {
   return await deps.db.write(async (manager) => {
     await requireSubscriber(manager, number);
-    const issued = await issueCode(manager, number, codeTerms(deps));
+    const issued = await issueCode(manager, number, codeTerms(deps, purpose));
     await note(deps, manager, {
       operator,
       number,
       operation: 'subscriber-code',
-      facts: { expiresAt: issued.expiresAt },
+      facts: { expiresAt: issued.expiresAt, purpose },
     });
     return issued;
   });
