@@ -40,7 +40,7 @@ export async function forget(context: Context, args: ForgetArgs): Promise<Outcom
       for (const line of rows(context, chosen)) context.output.say(line);
       warnOfStaying(context, vault, chosen);
       const until = dateText(context.now() + lockDays * DAY_MS);
-      context.output.say(texts('forget.until', { date: until }));
+      context.output.say(texts('forget.until', { count: chosen.length, date: until }));
       await requireYes(context, texts('forget.ask', { count: chosen.length }));
       await appendAll(context, safe, chosen, 'snapshot-forget', args.elevation);
     }

@@ -1077,7 +1077,8 @@ export const de: Locale = {
   forget: {
     describe: 'vergisst Sicherungen; bis zum Löschen können sie zurückgeholt werden',
     ids: 'Nummern der Sicherungen, oder ihr Anfang',
-    until: 'Sie können sie bis zum {{date}} zurückholen (cresus-safe unforget); danach werden sie gelöscht.',
+    until_one: 'Sie können sie bis zum {{date}} zurückholen (cresus-safe unforget); danach wird sie gelöscht.',
+    until_other: 'Sie können sie bis zum {{date}} zurückholen (cresus-safe unforget); danach werden sie gelöscht.',
     ask_one: 'Diese Sicherung vergessen? [j/N] ',
     ask_other: 'Diese {{count}} Sicherungen vergessen? [j/N] ',
     done_one: '{{count}} Sicherung vergessen.',

@@ -1036,7 +1036,8 @@ export const en: Locale = {
   forget: {
     describe: 'forgets snapshots; they can be taken back until they are deleted',
     ids: 'numbers of the snapshots, or their beginning',
-    until: 'You can take them back until {{date}} (cresus-safe unforget); after that they are deleted.',
+    until_one: 'You can take it back until {{date}} (cresus-safe unforget); after that it is deleted.',
+    until_other: 'You can take them back until {{date}} (cresus-safe unforget); after that they are deleted.',
     ask_one: 'Forget this snapshot? [y/N] ',
     ask_other: 'Forget these {{count}} snapshots? [y/N] ',
     done_one: '{{count}} snapshot forgotten.',

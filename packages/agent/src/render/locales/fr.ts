@@ -1052,7 +1052,8 @@ export const fr = {
   forget: {
     describe: "oublie des sauvegardes ; elles peuvent être reprises jusqu'à leur effacement",
     ids: 'numéros des sauvegardes, ou leur début',
-    until: "Vous pourrez les reprendre jusqu'au {{date}} (cresus-safe unforget) ; ensuite elles seront effacées.",
+    until_one: "Vous pourrez la reprendre jusqu'au {{date}} (cresus-safe unforget) ; ensuite elle sera effacée.",
+    until_other: "Vous pourrez les reprendre jusqu'au {{date}} (cresus-safe unforget) ; ensuite elles seront effacées.",
     ask_one: 'Oublier cette sauvegarde ? [o/N] ',
     ask_other: 'Oublier ces {{count}} sauvegardes ? [o/N] ',
     done_one: '{{count}} sauvegarde oubliée.',

@@ -1058,7 +1058,8 @@ export const it: Locale = {
   forget: {
     describe: 'dimentica dei salvataggi; fino alla cancellazione possono essere ripresi',
     ids: 'numeri dei salvataggi, o il loro inizio',
-    until: 'Potrete riprenderli fino al {{date}} (cresus-safe unforget); poi saranno cancellati.',
+    until_one: 'Potrete riprenderlo fino al {{date}} (cresus-safe unforget); poi sarà cancellato.',
+    until_other: 'Potrete riprenderli fino al {{date}} (cresus-safe unforget); poi saranno cancellati.',
     ask_one: 'Dimenticare questo salvataggio? [s/N] ',
     ask_other: 'Dimenticare questi {{count}} salvataggi? [s/N] ',
     done_one: '{{count}} salvataggio dimenticato.',
