@@ -8,6 +8,7 @@ import {
   PACK_GRANULE_BYTES,
   parseFrame,
   parseHeader,
+  parsePackIds,
   RECEIPT_BYTES,
   type StoredFrame,
   shareIdOf,
@@ -19,8 +20,8 @@ import { DeviceEntity } from '../accounts/entities.ts';
 import { journalKey, packKey, shareKey } from '../blobs/keys.ts';
 import { readBlob } from '../blobs/store.ts';
 import { crashPoint } from '../crash.ts';
-import { EntryEntity, PackEntity, VaultEntity } from '../vaults/entities.ts';
-import { findHeader, findVault, insertEntry } from '../vaults/journal-store.ts';
+import { EntryEntity, PackEntity, SnapshotEntity, VaultEntity } from '../vaults/entities.ts';
+import { findEntry, findHeader, findVault, insertEntry } from '../vaults/journal-store.ts';
 import type { ImportDeps } from './rebuild-accounts.ts';
 
 const MAX_FRAME = MAX_REQUEST_BYTES + RECEIPT_BYTES;
@@ -79,8 +80,10 @@ export async function importVault(deps: ImportDeps, vaultId: string, lastSeq: nu
     if (!(error instanceof Gap)) throw error;
     gap = { seq: Number(error.name), reason: error.message };
   }
-  if ((await deps.db.read((manager) => findVault(manager, vaultId))) !== null)
+  if ((await deps.db.read((manager) => findVault(manager, vaultId))) !== null) {
     counts.packs += await importLoosePacks(deps, vaultId);
+    if (counts.lostPacks > 0) counts.lostPacks -= await forgetGonePacks(deps, vaultId);
+  }
   return { vaultId, ...counts, gap };
 }
 
@@ -279,6 +282,27 @@ async function addUse(
   const bytes = packs.reduce((sum, { length }) => sum + length, 0);
   await manager.increment(VaultEntity, { vaultId }, 'usedBytes', bytes);
   await manager.increment(VaultEntity, { vaultId }, 'usedObjects', packs.length);
+}
+
+/** Packs that only forgotten snapshots list were let go, not lost. @returns how many */
+async function forgetGonePacks({ db }: ImportDeps, vaultId: string): Promise<number> {
+  const rows = await db.read((manager) =>
+    manager.findBy(PackEntity, { vaultId, damagedSince: Not(IsNull()), replacedBy: IsNull() }),
+  );
+  const gone = new Map(rows.map((row) => [row.packId, row]));
+  const living = await db.read((manager) => manager.findBy(SnapshotEntity, { vaultId, forgottenSeq: IsNull() }));
+  for (const { seq } of living) {
+    const entry = await db.read((manager) => findEntry(manager, vaultId, seq));
+    for (const packId of entry === null ? [] : parsePackIds(entry.packIds)) gone.delete(packId);
+  }
+  await db.write(async (manager) => {
+    for (const { packId, length } of gone.values()) {
+      await manager.update(PackEntity, { vaultId, packId }, { state: 'gone', damagedSince: null });
+      await manager.decrement(VaultEntity, { vaultId }, 'usedBytes', length);
+      await manager.decrement(VaultEntity, { vaultId }, 'usedObjects', 1);
+    }
+  });
+  return gone.size;
 }
 
 /** Packs that no entry lists yet: a send that was cut short may still use them, so their grace begins now. */

@@ -151,6 +151,27 @@ describe('a database that is lost', () => {
     expect(await dump(deps.db)).toEqual(before);
   });
 
+  test('a pack of which only a forgotten snapshot knew was let go: no damage', async () => {
+    const { code } = await server.subscriber();
+    const client = await enrolled(code);
+    await client.createVault();
+    const [kept, purged] = [await put(client), await put(client)];
+    const old = client.snapshot([kept, purged]);
+    await taken(client, old);
+    await taken(client, client.snapshot([kept]));
+    await server.deps.db.write((m) => m.query("UPDATE device SET rights = 'read,append,forget'"));
+    await taken(client, client.request('snapshot-forget', { fields: { subject: old.id as never } }));
+    await server.deps.blobs.delete(packKey(client.vaultId, purged));
+    const deps = await emptied();
+    expect(await rebuild(deps, quiet)).toMatchObject({ entries: 4, damaged: [] });
+    const packs = await deps.db.read(
+      (m) => m.query("SELECT pack_id FROM pack WHERE state = 'gone'") as Promise<object[]>,
+    );
+    expect(packs).toEqual([{ pack_id: purged }]);
+    const [vault] = await deps.db.read((m) => m.query('SELECT used_objects FROM vault') as Promise<object[]>);
+    expect(JSON.stringify(vault)).toMatch(/:"?1"?}/);
+  });
+
   test('a pack that is gone is a damaged pack of the right length, and is told', async () => {
     const [client] = await story();
     if (client === undefined) throw new Error('there is a client');
