@@ -2,7 +2,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, write
 import { join } from 'node:path';
 import { homeAt, loadConfig } from '@cresus-safe/agent';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import type { Agent, SentSnapshot } from '../support/agent.ts';
+import { Agent, type SentSnapshot } from '../support/agent.ts';
 import { copyTree, differences } from '../support/compare.ts';
 import { noise } from '../support/noise.ts';
 import type { Subscriber } from '../support/server.ts';
@@ -140,6 +140,19 @@ describe('a server that loses packs', () => {
       expect((await scrub(0)).damaged).toEqual([]);
     }
     await restoresAnew();
+  });
+
+  it('R-06: two computers that heal at once both end well, and the packs are replaced once', async () => {
+    await work('facture');
+    await work('contrat');
+    cpSync(agent.home, world.path('twin'), { recursive: true });
+    const twin = new Agent(world.path('twin'), agent.options);
+    for (const packId of packs()) rmSync(join(blobs('p'), packId));
+    await scrub(1);
+    const both = await Promise.all([agent, twin].map((each) => each.json<Healing>(['send', MANDATE])));
+    expect(both.map(({ healed }) => healed?.damaged ?? 0)).toEqual([0, 0]);
+    await restoresAnew();
+    expect((await scrub(0)).damaged).toEqual([]);
   });
 
   it('F-36: a bucket restored from an older copy is made whole by the server and its agents', async () => {
