@@ -77,7 +77,7 @@ export class S3Store implements BlobStore {
     const client = new sdk.S3Client({
       region: place.region,
       ...(place.endpoint !== undefined && { endpoint: place.endpoint, forcePathStyle: true }),
-      ...(options.credentials && { credentials: options.credentials }),
+      ...(options.credentials && { credentials: { ...options.credentials } }), // a copy: the SDK writes into it
       logger: SILENT,
       maxAttempts: 1, // ours are the retries: they know which bodies can be sent again
       // checksums of the SDK's own choice make it send streams in a form that not every store takes
