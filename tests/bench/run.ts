@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import { makeBooks, makeSmallFiles } from '../support/books.ts';
 import { sizeOf } from '../support/compare.ts';
 import { repository } from '../support/process.ts';
+import stopTestServers from '../support/test-servers.mjs';
 import { borg, type Challenge, cresusSafe, restic } from './contestants.ts';
 import { measureFlat, reportFlat } from './flat.ts';
 import { reportLarge, reportMandate, reportSmall, reportUploads } from './report.ts';
@@ -125,7 +126,7 @@ async function smallPart(work: string): Promise<unknown> {
 }
 
 async function flatPart(work: string): Promise<unknown> {
-  const report = await measureFlat(work, note);
+  const report = await measureFlat(work, note).finally(stopTestServers);
   console.log(reportFlat(report));
   return report;
 }

@@ -29,7 +29,11 @@ const UNIQUE = '23505';
 const TRIES = { again: 8, unique: 3 };
 /** Lock and statement timeouts, shutdown and start, too many connections, lost connections. */
 const LATER = /^(55P03|57014|57P0[1-5]|53[0-3]00|08\w{3}|ECONN\w+|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH)$/;
-const LOST = /Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error/;
+/** The last is typeorm's: it releases the runner of a lost connection under the feet of the unit that uses it. */
+const LOST = new RegExp(
+  'Connection terminated|timeout exceeded when trying to connect|Query runner already released|' +
+    'Client (has encountered a connection error|was closed)',
+);
 const FULL = '53100';
 
 /** PostgreSQL: units of work run side by side, each in its own transaction at READ COMMITTED. */
