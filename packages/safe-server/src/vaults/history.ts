@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { chainHash, ENTRY_KINDS, encodeHistory } from '@cresus-safe/protocol/public';
 import { Between, type EntityManager } from 'typeorm';
 import { packKey, shareKey } from '../blobs/keys.ts';
@@ -64,7 +65,20 @@ export async function openPack(
   const range = parseRange(rangeHeader, pack.length);
   const read = await deps.blobs.get(packKey(vaultId, packId), range);
   if (read?.length !== pack.length) throw await lost(deps, pack, read === undefined ? 'missing' : 'rotten');
-  return { ...read, range };
+  return { ...read, body: range === undefined ? verified(read.body, pack) : read.body, range };
+}
+
+/** A whole pack that is not what it must be is cut before its last piece, so that it never looks complete (F-30). */
+async function* verified(body: AsyncIterable<Uint8Array>, pack: PackRow): AsyncGenerator<Uint8Array> {
+  const hash = createHash('sha256');
+  let left = pack.length;
+  for await (const piece of body) {
+    hash.update(piece);
+    left -= piece.length;
+    if (left <= 0 && (left < 0 || hash.digest('hex') !== pack.packId))
+      throw new ServerError('stored-damaged', { detail: 'A stored pack has another hash' });
+    yield piece;
+  }
 }
 
 /** A read that meets a lost pack notes it, so that agents hear of it before the next scrub; a full disk keeps no read away. */

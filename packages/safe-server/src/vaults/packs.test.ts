@@ -262,6 +262,35 @@ describe('downloads that go wrong', () => {
     expect(stalled.complete).toBe(false);
   }, 30_000);
 
+  test('F-30: other bytes of the same length are never sent to their end', async () => {
+    const pack = makePack(60);
+    await a.putPack({ ...pack, bytes: Buffer.from(pack.bytes) });
+    const key = packKey(a.vaultId, pack.id);
+    const bytes = Buffer.from(pack.bytes).fill(1, pack.bytes.length - 1);
+    await bed.blobs.delete(key);
+    await bed.blobs.put(key, Buffer.from(bytes), { length: bytes.length, sha256: sha256(bytes) });
+    const answer = (await download(pack.id)).on('error', () => undefined).resume();
+    await new Promise((resolve) => answer.once('close', resolve));
+    expect([answer.statusCode, answer.complete]).toEqual([200, false]);
+  });
+
+  test('F-29: an object in the way of an upload counts only if it is these very bytes', async () => {
+    const [same, other] = [makePack(), makePack()];
+    for (const [pack, bytes] of [
+      [same, same.bytes],
+      [other, Buffer.alloc(other.bytes.length)],
+    ] as const)
+      await bed.blobs.put(packKey(a.vaultId, pack.id), Buffer.from(bytes), {
+        length: bytes.length,
+        sha256: sha256(bytes),
+      });
+    const put = (pack: typeof same) => a.call('PUT', `/v1/packs/${pack.id}`, Buffer.from(pack.bytes));
+    expect((await put(same)).status).toBe(201);
+    expect(await put(other)).toMatchObject({ status: 503, json: { code: 'store-unavailable' } });
+    expect((await put(other)).status).toBe(201);
+    expect((await a.call('GET', `/v1/packs/${other.id}`)).bytes.equals(other.bytes)).toBe(true);
+  });
+
   test('a pack that is gone from the bucket, or was cut short, is told as damage', async () => {
     const [lost, short] = [await a.putPack(), await a.putPack()];
     await bed.blobs.delete(packKey(a.vaultId, lost));

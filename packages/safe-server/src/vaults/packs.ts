@@ -51,16 +51,29 @@ async function storePack(
   if (reservation === 'damaged') return await healInPlace(deps, pack, chunks);
   crashPoint('pack-pending');
   try {
-    await deps.blobs.put(packKey(vaultId, packId), chunks, { length: pack.length, sha256: packId });
+    await putPack(deps, packKey(vaultId, packId), { length: pack.length, sha256: packId }, chunks);
   } catch (error) {
-    // one that was taken over may have its object already: that is for the sweeper to find out
-    if (reservation === 'reserved') await deps.db.write((manager) => releasePack(manager, pack));
+    // one that was taken over, or whose store gave no answer, may have its object: that is for the sweeper to find out
+    const isUnknown = error instanceof ServerError && error.code === 'store-unavailable';
+    if (reservation === 'reserved' && !isUnknown) await deps.db.write((manager) => releasePack(manager, pack));
     throw error;
   }
   crashPoint('pack-renamed');
   await deps.db.write((manager) => finishPack(manager, pack, deps.clock()));
   crashPoint('pack-stored');
   return 'stored';
+}
+
+/** An object that is there already, from an upload whose answer was lost, counts only if it is these very bytes (F-29). */
+async function putPack(
+  { blobs }: VaultDeps,
+  key: string,
+  facts: { readonly length: number; readonly sha256: string },
+  chunks: UploadBody['chunks'],
+): Promise<void> {
+  if ((await blobs.put(key, chunks, facts)) === 'created' || (await checkObject(blobs, key, facts)) === 'whole') return;
+  await blobs.delete(key); // its row is pending, so nothing counts on it
+  throw new ServerError('store-unavailable', { retryAfter: 1, detail: 'Another object was in the way: send it again' });
 }
 
 /**
