@@ -79,10 +79,10 @@ describe('who has no valid token', () => {
 
 describe('who has a token and wants more', () => {
   it('TN-06 an append-only token deletes, forgets and shortens nothing', async () => {
-    const { a } = tenants;
+    const { a, b } = tenants;
     const { id, pack } = await a.send();
     const before = await a.account();
-    const remove = await a.call('DELETE', pathOf('device', { deviceId: a.deviceId }));
+    const remove = await a.call('DELETE', pathOf('device', { deviceId: b.deviceId }));
     expect([remove.status, remove.code]).toEqual([403, 'elevation-required']);
     const forget = await a.append(a.about('snapshot-forget', id));
     expect([forget.status, forget.code]).toEqual([403, 'elevation-required']);

@@ -1,7 +1,7 @@
 import { PACK_GRANULE_BYTES, parseFrame } from '@cresus-safe/protocol/public';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { journalKey, packKey } from '../blobs/keys.ts';
-import { readBlob } from '../blobs/store.ts';
+import { type BlobStore, readBlob } from '../blobs/store.ts';
 import { dropRefusal } from '../db/database.test.bed.ts';
 import { type Bed, type Client, makePack, startBed } from '../vaults/conversation.test.bed.ts';
 import { EntryEntity, PackEntity, VaultEntity } from '../vaults/entities.ts';
@@ -54,6 +54,54 @@ test('F-14: an upload after such a crash takes the reservation over and counts o
   expect((await a.call('PUT', `/v1/packs/${pack.id}`, pack.bytes)).status).toBe(201);
   expect(await usedBytes()).toBe(before + PACK_GRANULE_BYTES);
 });
+
+test('R-09: a sweeper that stalls between looking and deleting never removes what was uploaded meanwhile', async () => {
+  const [absent, broken] = [makePack(), makePack()];
+  for (const pack of [absent, broken]) await reserve(pack);
+  const key = packKey(a.vaultId, broken.id);
+  const junk = makePack();
+  await bed.blobs.put(key, junk.bytes, { length: junk.bytes.length, sha256: junk.id });
+  bed.knobs.now += 2000;
+  // the first sweeper has seen that nothing whole is there, and stalls before it acts
+  let wake: () => void = () => undefined;
+  const asleep = new Promise<void>((resolve) => {
+    wake = resolve;
+  });
+  const deps = { ...bed.deps, blobs: stalling(bed.blobs, asleep) };
+  const stalled = sweepPending(deps);
+  expect((await a.call('PUT', `/v1/packs/${absent.id}`, absent.bytes)).status).toBe(201);
+  await sweepPending(bed.deps);
+  expect(await rowOf(broken.id)).toMatchObject({ state: 'gone' });
+  const again = await a.call('PUT', `/v1/packs/${broken.id}`, broken.bytes);
+  expect([again.status, again.json['code']]).toEqual([410, 'pack-gone']);
+  wake();
+  await stalled;
+  expect((await a.call('GET', `/v1/packs/${absent.id}`)).bytes.equals(absent.bytes)).toBe(true);
+  expect((await rowOf(broken.id))?.state).toBe('gone');
+  expect(await bed.blobs.stat(key)).toBeUndefined();
+  // I7: what counts is what is there
+  const rows = await bed.deps.db.read((m) => m.findBy(PackEntity, { vaultId: a.vaultId }));
+  const kept = rows.filter(({ state }) => state !== 'gone');
+  expect(await usedBytes()).toBe(kept.reduce((sum, { length }) => sum + length, 0));
+});
+
+/** The same store, whose reads answer what they found only after `until`. */
+function stalling(blobs: BlobStore, until: Promise<void>): BlobStore {
+  return new Proxy(blobs, {
+    get(target, name) {
+      if (name === 'get')
+        return async (key: string) => {
+          const found = await target.get(key);
+          const pieces: Uint8Array[] = [];
+          for await (const piece of found?.body ?? []) pieces.push(Buffer.from(piece));
+          await until;
+          return found && { ...found, body: pieces };
+        };
+      const value: unknown = Reflect.get(target, name);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
 
 test('a wrong upload does not undo the reservation of a crash whose object is there', async () => {
   const pack = makePack();

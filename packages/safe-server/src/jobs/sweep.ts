@@ -4,7 +4,7 @@ import { packKey } from '../blobs/keys.ts';
 import type { VaultDeps } from '../vaults/deps.ts';
 import { EntryEntity, PackEntity, type PackRow } from '../vaults/entities.ts';
 import { mirrorEntry } from '../vaults/mirror.ts';
-import { finishPack, releasePack } from '../vaults/pack-store.ts';
+import { finishDeleting, finishPack, giveUpPack } from '../vaults/pack-store.ts';
 
 /** What a sweep did. */
 export interface SweepResult {
@@ -23,7 +23,9 @@ const AT_ONCE = 100;
  */
 export async function sweepPending(deps: SweepDeps): Promise<SweepResult> {
   const mirrored = await mirrorLeftovers(deps);
-  return { ...(await settlePacks(deps)), mirrored };
+  const settled = await settlePacks(deps);
+  await removeDeleting(deps);
+  return { ...settled, mirrored };
 }
 
 /** Entries that were committed but never copied to the bucket, so nobody sees them although they have a receipt. */
@@ -41,8 +43,8 @@ async function mirrorLeftovers(deps: SweepDeps): Promise<number> {
 
 /**
  * Reservations whose time is over: a crash between writing an object and noting it leaves a pending row (F-14). If the
- * object is there and has the hash that is its name, the pack is stored; else the object goes and the bytes are given
- * back.
+ * object is there and has the hash that is its name, the pack is stored; a broken one goes, and its id with it; the bytes
+ * are given back.
  */
 async function settlePacks(deps: SweepDeps): Promise<{ stored: number; released: number }> {
   const result = { stored: 0, released: 0 };
@@ -55,26 +57,42 @@ async function settlePacks(deps: SweepDeps): Promise<{ stored: number; released:
         take: AT_ONCE,
       }),
     );
-    for (const row of rows) result[await settle(deps, row)] += 1;
+    for (const row of rows) {
+      const settled = await settle(deps, row);
+      if (settled !== 'busy') result[settled] += 1;
+    }
     if (rows.length < AT_ONCE) return result;
   }
 }
 
-async function settle({ db, blobs, clock }: SweepDeps, row: PackRow): Promise<'stored' | 'released'> {
+async function settle({ db, blobs, clock }: SweepDeps, row: PackRow): Promise<'stored' | 'released' | 'busy'> {
   const key = packKey(row.vaultId, row.packId);
-  if (await isWhole(blobs, key, row)) {
+  const found = await look(blobs, key, row);
+  if (found === 'whole') {
     await db.write((manager) => finishPack(manager, row, clock()));
     return 'stored';
   }
-  await blobs.delete(key);
-  await db.write((manager) => releasePack(manager, row));
-  return 'released';
+  // an upload may have taken the reservation over meanwhile: then its object must not be touched
+  const settled = await db.write((manager) => giveUpPack(manager, row, found === 'broken'));
+  return settled ? 'released' : 'busy';
 }
 
-async function isWhole(blobs: SweepDeps['blobs'], key: string, row: PackRow): Promise<boolean> {
+/**
+ * Removes the objects of packs that are being deleted; a server that stalls in between and wakes late removes nothing that
+ * counts, since the id is used up (R-09).
+ */
+async function removeDeleting({ db, blobs }: SweepDeps): Promise<void> {
+  const rows = await db.read((manager) => manager.find(PackEntity, { where: { state: 'deleting' }, take: AT_ONCE }));
+  for (const row of rows) {
+    await blobs.delete(packKey(row.vaultId, row.packId));
+    await db.write((manager) => finishDeleting(manager, row));
+  }
+}
+
+async function look(blobs: SweepDeps['blobs'], key: string, row: PackRow): Promise<'whole' | 'broken' | 'none'> {
   const read = await blobs.get(key);
-  if (read === undefined) return false;
+  if (read === undefined) return 'none';
   const hash = createHash('sha256');
   for await (const piece of read.body) hash.update(piece);
-  return read.length === row.length && hash.digest('hex') === row.packId;
+  return read.length === row.length && hash.digest('hex') === row.packId ? 'whole' : 'broken';
 }

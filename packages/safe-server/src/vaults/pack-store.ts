@@ -80,6 +80,30 @@ export async function releasePack(
   await uncountPack(manager, vaultId, pending.length);
 }
 
+/**
+ * Gives an expired reservation back whose bytes never arrived whole. Where a broken object lies, the id is used up and the
+ * object is to be removed: after `deleting` is committed, so that no upload can put the bytes there again.
+ *
+ * @returns false when it was taken over or settled meanwhile
+ */
+export async function giveUpPack(manager: EntityManager, row: PackRow, broken: boolean): Promise<boolean> {
+  const { vaultId, packId, expiresAt } = row;
+  await lockVault(manager, vaultId);
+  const pending = await manager.findOneBy(PackEntity, { vaultId, packId, state: 'pending' });
+  if (pending === null || pending.expiresAt !== expiresAt) return false;
+  if (broken) await manager.update(PackEntity, { vaultId, packId }, { state: 'deleting', expiresAt: null });
+  else await releasePack(manager, row);
+  return true;
+}
+
+/** Notes that the object of a pack that was being deleted is gone, and gives its bytes back, once. */
+export async function finishDeleting(manager: EntityManager, row: PackRow): Promise<void> {
+  const { vaultId, packId, length } = row;
+  await lockVault(manager, vaultId);
+  const gone = await manager.update(PackEntity, { vaultId, packId, state: 'deleting' }, { state: 'gone' });
+  if (gone.affected === 1) await uncountPack(manager, vaultId, length);
+}
+
 /** A pack that can be read. */
 export async function storedPack(manager: EntityManager, vaultId: string, packId: string): Promise<PackRow | null> {
   return await manager.findOneBy(PackEntity, { vaultId, packId, state: In([...KEPT]) });

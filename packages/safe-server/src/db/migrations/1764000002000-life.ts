@@ -16,12 +16,13 @@ const codeTable = (purposes: string) => [
   `ALTER TABLE code_next RENAME TO code`,
 ];
 
-/** Elevations: codes that let a computer forget, and until when they do. */
+/** What is being deleted, found without reading all; elevations: codes that let a computer forget, and until when they do. */
 export class Life1764000002000 implements MigrationInterface {
   readonly name = 'Life1764000002000';
 
   async up(runner: QueryRunner): Promise<void> {
     for (const statement of codeTable(`'enrol', 'forget'`)) await runner.query(statement);
+    await runner.query(`CREATE INDEX ix_pack_deleting ON pack (vault_id, pack_id) WHERE state = 'deleting'`);
     await runner.query(`CREATE TABLE elevation (
       device_id varchar(32) PRIMARY KEY NOT NULL REFERENCES device (device_id),
       until_time bigint NOT NULL
@@ -30,6 +31,7 @@ export class Life1764000002000 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query('DROP TABLE elevation');
+    await runner.query('DROP INDEX ix_pack_deleting');
     for (const statement of codeTable(`'enrol'`)) await runner.query(statement);
   }
 }
