@@ -1,6 +1,5 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { Agent } from '../support/agent.ts';
 import { Clock } from '../support/clock.ts';
@@ -46,11 +45,13 @@ async function rows(by: Agent = agent): Promise<Map<string, Row>> {
 
 const idOf = async (comment: string): Promise<string> => (await rows()).get(comment)?.id ?? '';
 
-/** What an elevation gives: the tests of the server are about how it is got. */
-function grant(): void {
-  const database = new DatabaseSync(join(victim.world.server.dataDir, 'safe.sqlite'), { timeout: 10_000 });
-  database.exec("UPDATE device SET rights = 'read,append,forget'");
-  database.close();
+/** A code of the operator; by mail it comes the same. */
+async function code(): Promise<string> {
+  const { number } = victim.subscriber;
+  const given = await victim.world.server.operateJson<Record<string, string>>(
+    ...['subscriber', 'code', number, '--for', 'forget'],
+  );
+  return given['enrolmentCode'] ?? '';
 }
 
 beforeAll(async () => {
@@ -127,9 +128,12 @@ describe('forgetting', () => {
   });
 
   it('is undone until its date, and restores until then', async () => {
-    grant();
     const ids = [await idOf('un'), await idOf('deux'), await idOf('quatre')];
-    const finished = await agent.run(['forget', ...ids, '--yes', '--json']);
+    expect(await agent.refused(['forget', ...ids, '--yes', '--elevation', 'K7QD-M2XW'])).toMatchObject({
+      exitCode: 9,
+      error: { code: 'code-refused' },
+    });
+    const finished = await agent.run(['forget', ...ids, '--yes', '--elevation', await code(), '--json']);
     expect(finished).toMatchObject({ code: 0 });
     expect(finished.stderr.match(/snapshot-stays/g)).toHaveLength(1); // `quatre` is one of the last three
     const purgeOn = isoDay(Date.now() + 30 * DAY);
@@ -173,7 +177,7 @@ describe('a stolen computer', () => {
     const args = ['devices', 'revoke', stolen];
     expect(await agent.refused(args)).toMatchObject({ exitCode: 8 });
     expect(await agent.refused(['devices', 'revoke', 'ffff', '--yes'])).toMatchObject({ exitCode: 14 });
-    await agent.json([...args, '--yes']);
+    await agent.json([...args, '--yes', '--elevation', await code()]);
     const refused = await other.refused(['snapshots', NAME]);
     expect([refused.exitCode, refused.error.code]).toEqual([9, 'device-revoked']);
   });
