@@ -44,6 +44,7 @@ function isAlive(pid) {
 }
 
 /** jest's globalTeardown; runs once for each project. */
+// biome-ignore lint/style/noDefaultExport: that is where jest looks
 export default () => {
   const dir = process.env['SAFE_TEST_SERVERS'];
   if (dir !== undefined && existsSync(dir)) stopServers(dir);
