@@ -65,7 +65,8 @@ function keysOf(job: { mandateRef: MandateRef; packKey: Uint8Array }): PackKeys 
 
 /** Verifies and opens a fetched pack; see UnpackJob. Throws `integrity` and the disk's errors. */
 export function runUnpack(arena: Arena, key: KeyObject | undefined, job: UnpackJob): UnpackResult {
-  const opened = openPack(arena.pack(job.slot).subarray(0, job.length), job.packId, keysOf(job));
+  const { nameChecked = false } = job;
+  const opened = openPack(arena.pack(job.slot).subarray(0, job.length), job.packId, keysOf(job), { nameChecked });
   const digests: string[] = new Array(job.writes.filter((write) => write.digest).length);
   const chunks: PackChunks[] = [];
   const bySegment = groupBySegment(job.writes);

@@ -75,10 +75,15 @@ export class Pool implements AsyncDisposable {
     for (const member of this.#members) this.#post(member, { chunkIdKey: keys.chunkIdKey });
   }
 
+  /** Starts the workers now: for who knows that jobs will come, and has something else to do until they are up (60 ms). */
+  warm(): void {
+    if (!this.#closed && this.#members.length === 0) this.#start();
+  }
+
   /** Runs a job on the next free worker; rejects with the job's ProtocolError or system error. */
   run<T extends Job>(job: T): Promise<JobResults[T['type']]> {
     if (this.#closed) return Promise.reject(this.#closed.error);
-    if (this.#members.length === 0) this.#start();
+    this.warm();
     return new Promise((resolve, reject) => {
       this.#queue.push({ job, resolve, reject });
       this.#dispatch();

@@ -19,3 +19,36 @@ export function syncFileSystem(folder: string, files: number, signal?: AbortSign
     child.once('close', (code) => resolve(code === 0));
   });
 }
+
+/** Enough to keep a disk busy, and more than small restores have. */
+const EARLY_BYTES = 32 * 1024 * 1024;
+
+/**
+ * Has the disk take what was written so far while more is on its way: what makes it durable at the end then waits for the
+ * last bytes only. Nothing relies on it.
+ */
+export class EarlySync implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #signal: AbortSignal | undefined;
+  #unsynced = 0;
+  #running: Promise<unknown> | undefined;
+
+  constructor(folder: string, signal: AbortSignal | undefined) {
+    this.#folder = folder;
+    this.#signal = signal;
+  }
+
+  /** Notes that `bytes` more were written. */
+  written(bytes: number): void {
+    this.#unsynced += bytes;
+    if (this.#unsynced < EARLY_BYTES || this.#running !== undefined) return;
+    this.#unsynced = 0;
+    this.#running = syncFileSystem(this.#folder, WORTH_FILES, this.#signal).finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#running;
+  }
+}

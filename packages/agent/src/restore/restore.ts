@@ -45,13 +45,14 @@ export async function restore(options: RestoreOptions): Promise<RestoreResult> {
   const started = performance.now();
   const { source, target, only, signal } = options;
   requireTarget(options);
+  await using pool = new Pool();
+  pool.warm(); // they start while the tree is read
   const nodes = await source.readTree();
   const chosen = only ? selectNodes(nodes, only) : nodes;
   stopWhenAborted(signal);
   onDisk(target, () => mkdirSync(dirname(target), { recursive: true }));
   const staging = openStaging(target, stagingId(options));
   try {
-    await using pool = new Pool();
     return await new Run(options, staging, pool, started).run(chosen);
   } catch (error) {
     // an interrupted restore is taken up again by the next one; anything else leaves nothing behind

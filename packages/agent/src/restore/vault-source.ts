@@ -18,6 +18,9 @@ export async function vaultSource(options: VaultSourceOptions): Promise<RestoreS
   return new VaultSource(options, await options.vault.record(options.snapshot));
 }
 
+/** The store of points is on this computer, and so is what is known of its packs. */
+const nothing = (): Promise<void> => Promise.resolve();
+
 class VaultSource implements RestoreSource {
   readonly kind: 'snapshot' | 'point';
   readonly id: string;
@@ -61,15 +64,17 @@ class VaultSource implements RestoreSource {
     const { vault } = this.#options;
     const { mandateId, packs } = this.#record;
     const { spare } = await this.#read();
+    const keys = vault.mandate(mandateId);
+    filling.pool.useMandate(keys);
+    const facts = {
+      ...{ ...filling, reader: this.#reader, keys, spare },
+      packIds: new Map(packs.map(({ packRef, packId }) => [packRef, packId])),
+    };
+    if (this.kind === 'point') return writeFromPacks({ ...facts, local: true, learns: () => false, learn: nothing });
     const learner = vault.learner(mandateId); // also for --to: after a disaster the mandate goes on from there
-    filling.pool.useMandate(vault.mandate(mandateId));
     try {
       await writeFromPacks({
-        ...filling,
-        reader: this.#reader,
-        keys: vault.mandate(mandateId),
-        spare,
-        packIds: new Map(packs.map(({ packRef, packId }) => [packRef, packId])),
+        ...{ ...facts, local: false },
         learns: (packRef) => !learner.knows(packRef),
         learn: async (packId, { packRef, chunks }) => learner.learn(packRef, packId, chunks),
       });

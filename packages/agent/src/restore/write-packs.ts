@@ -24,6 +24,8 @@ export interface PackFilling extends Filling {
   /** Whether the pack's chunk ids are wanted, and who gets them. */
   readonly learns: (packRef: PackRef) => boolean;
   readonly learn: (packId: PackId, result: UnpackResult) => Promise<void>;
+  /** Whether the packs come from this computer's own disk. */
+  readonly local: boolean;
 }
 
 /**
@@ -33,13 +35,15 @@ export interface PackFilling extends Filling {
 export async function writeFromPacks(context: PackFilling): Promise<void> {
   const { plan, done, damage } = context;
   await prepareFiles(context);
+  const assembled = new Assembled(context);
   const wanted = [...plan.packs].filter(([, runs]) => runs.some(({ file }) => !done.has(file)));
   await eachAtOnce(LANES, wanted, async ([packRef, runs]) => {
     stopWhenAborted(context.signal);
     const open = runs.filter(({ file }) => !done.has(file));
     await restorePack(context, packRef, open, damage);
+    assembled.written(open);
   });
-  await verifyAssembled(context);
+  await assembled.verified();
 }
 
 /** Whether a file lies in one run: then it is written and hashed in one go. */
@@ -109,6 +113,7 @@ async function unpack(
     if (ownRef !== packRef) throw new ProtocolError('integrity', 'pack: its packRef is not that of the record');
     crashPoint('restore-write');
     const writes = runs.map((run) => writeOf(context, run));
+    const chunks = context.learns(packRef);
     return await pool.run({
       type: 'unpack',
       slot,
@@ -117,7 +122,8 @@ async function unpack(
       mandateRef: keys.ref,
       packKey: keys.packKey(generation),
       writes,
-      chunks: context.learns(packRef),
+      chunks,
+      nameChecked: context.local && !chunks,
     });
   } finally {
     pool.packs.release(slot);
@@ -157,18 +163,69 @@ function compareDigests(context: PackFilling, runs: readonly Run[], digests: rea
   );
 }
 
-/** Files put together from several runs are read back: only the whole has the hash of the catalog. */
-async function verifyAssembled(context: PackFilling): Promise<void> {
-  const { plan, done, damage, pool } = context;
-  const assembled = plan.files.keys().filter((index) => {
+/**
+ * Files put together from several runs: only the whole has the hash of the catalog, so each is read back as soon as its last
+ * run is written, while other packs are on their way.
+ */
+class Assembled {
+  readonly #context: PackFilling;
+  /** Runs not yet written, by file. */
+  readonly #left = new Map<number, number>();
+  /** Files whose runs are all written. */
+  readonly #whole: number[] = [];
+  readonly #lanes = new Set<Promise<void>>();
+  #failure: { error: unknown } | undefined;
+
+  constructor(context: PackFilling) {
+    this.#context = context;
+    for (const [index, { node }] of context.plan.files.entries())
+      if (node.extents.length > 1 && !context.done.has(index)) this.#left.set(index, node.extents.length);
+  }
+
+  /** Notes that these runs are on the disk, or never will be. */
+  written(runs: readonly Run[]): void {
+    for (const { file } of runs) {
+      const left = this.#left.get(file);
+      if (left === undefined) continue;
+      this.#left.set(file, left - 1);
+      if (left === 1) this.#whole.push(file);
+    }
+    if (this.#whole.length > 0 && this.#lanes.size < HASHES_AT_ONCE) this.#open();
+  }
+
+  /** Resolves when all were read back; those that differ are damage. @throws what reading back threw */
+  async verified(): Promise<void> {
+    while (!this.#failure && (this.#whole.length > 0 || this.#lanes.size > 0)) {
+      while (this.#lanes.size < HASHES_AT_ONCE && this.#whole.length > 0) this.#open();
+      await Promise.all(this.#lanes);
+    }
+    await Promise.all(this.#lanes);
+    if (this.#failure) throw this.#failure.error;
+  }
+
+  #open(): void {
+    const lane = this.#lane();
+    this.#lanes.add(lane);
+    void lane.then(() => this.#lanes.delete(lane));
+  }
+
+  /** Never rejects: other packs may be on their way, and what failed is told at the end. */
+  async #lane(): Promise<void> {
+    try {
+      for (let next = this.#whole.pop(); next !== undefined && !this.#failure; next = this.#whole.pop())
+        await this.#verify(next);
+    } catch (error) {
+      this.#failure ??= { error };
+    }
+  }
+
+  async #verify(index: number): Promise<void> {
+    const { plan, damage, pool, signal } = this.#context;
+    if (damage.has(index)) return;
+    stopWhenAborted(signal);
     const { node } = plan.files[index] as PlannedFile;
-    return node.extents.length > 1 && !done.has(index) && !damage.has(index);
-  });
-  await eachAtOnce(HASHES_AT_ONCE, assembled, async (index) => {
-    stopWhenAborted(context.signal);
-    const { node } = plan.files[index] as PlannedFile;
-    const isRight = (await pool.run({ type: 'hashFile', path: pathOf(context, index) })) === node.sha256;
-    if (isRight) context.advanced(1, 0);
+    const isRight = (await pool.run({ type: 'hashFile', path: pathOf(this.#context, index) })) === node.sha256;
+    if (isRight) this.#context.advanced(1, 0);
     else damage.set(index, 'damaged');
-  });
+  }
 }

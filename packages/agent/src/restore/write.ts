@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Pool } from '../compute/pool.ts';
 import { AgentError } from '../errors.ts';
 import { onDisk } from '../local/files.ts';
+import { EarlySync } from './durable.ts';
 import { eachAtOnce } from './lanes.ts';
 import type { Plan, PlannedFile } from './plan.ts';
 import { Slices, stopWhenAborted } from './slices.ts';
@@ -35,7 +36,12 @@ export async function writeTree(context: WriteContext): Promise<Damage> {
   }
   const done = context.reused ? await stillGood(context) : new Set<number>();
   const damage: Damage = new Map();
-  await source.fill({ plan, tree, pool, signal, done, damage, advanced });
+  await using early = new EarlySync(tree, signal);
+  const noted = (files: number, bytes: number): void => {
+    early.written(bytes);
+    advanced(files, bytes);
+  };
+  await source.fill({ plan, tree, pool, signal, done, damage, advanced: noted });
   for (const file of damage.keys()) rmSync(pathOf(context, file), { force: true });
   return damage;
 }
