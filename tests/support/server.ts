@@ -144,7 +144,7 @@ export class SafeServer {
 }
 
 /** A port that was free a moment ago; the caller keeps it over restarts, so that agents find the server again. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
   const address = probe.address();

@@ -6,7 +6,7 @@ import { crc32 } from 'node:zlib';
 import { asMandateRef, chunkId, chunkParams, cutFile, openPack, PackSealer, PIECE_BYTES } from '@cresus-safe/protocol';
 import { afterAll, afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { blockPlace, FILE_RESULT_BYTES } from './arena.ts';
-import { PIECE_STATUS, type Piece } from './jobs.ts';
+import { PIECE_STATUS, type Piece, statOf } from './jobs.ts';
 import { Pool } from './pool.ts';
 
 // workers start from TypeScript here, two at a time, on a machine that may be busy
@@ -34,8 +34,8 @@ afterEach(() => {
 function piece(name: string, content: Uint8Array): Piece {
   const path = join(dir, name);
   writeFileSync(path, content);
-  const { dev, ino, size, mtimeMs, ctimeMs } = statSync(path);
-  return { path, stat: { dev, ino, size, mtimeMs, ctimeMs }, offset: 0, length: size };
+  const stat = statOf(statSync(path, { bigint: true })); // as the scan does: milliseconds are rounded otherwise elsewhere
+  return { path, stat, offset: 0, length: stat.size };
 }
 
 async function block(pieces: readonly Piece[]) {

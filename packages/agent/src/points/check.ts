@@ -37,7 +37,7 @@ export async function checkPoints(options: CheckOptions): Promise<CheckResult> {
   const mandateRef = points.vault.snapshots().find((snapshot) => snapshot.mandateId === mandateId)?.mandateRef;
   if (mandateId !== undefined && mandateRef === undefined) return { checked: NOTHING, problems: [], damaged: [] };
   const around = { ...(signal && { signal }), ...(progress && { progress }) };
-  const { checked, problems } = await verifyVault({ vault, mandateRef, sample: 100, ...around });
+  const { checked, problems } = await verifyVault({ vault, mandateRef, sample: 100, forgetsAtOnce: true, ...around });
   const bad = new Set(problems.flatMap(({ pack }) => pack ?? []));
   const spoilt = new Set(problems.flatMap(({ snapshots }) => snapshots));
   const damaged: DamagedPoint[] = [];

@@ -94,7 +94,7 @@ describe('fates', () => {
     expect(story.at(20, 5)[2]?.state).toBe('freed');
   });
 
-  test('the plan lets go by its days, and says when', () => {
+  test('MS-19: the plan lets go by its days, and says when', () => {
     expect(ten().states(29)).toBe('llllllllll');
     expect(ten().states(36)).toBe('ffffffllll');
     expect(ten().at(36)[0]).toEqual({ state: 'freed', freedOn: dayOf(START + 30 * DAY), by: 'plan' });
@@ -128,7 +128,7 @@ describe('fates', () => {
     expect(story.at(4100)[0]?.state).toBe('freed');
   });
 
-  test('unforgetting brings back, adding again does not', () => {
+  test('MS-20: unforgetting brings back, adding again does not', () => {
     expect(ten().forget(2, 10).unforget(2, 12).states(13)).toBe('llllllllll');
     expect(ten().forget(2, 10).add(2, 12).at(13)[2]?.state).toBe('forgotten');
   });

@@ -16,6 +16,8 @@ export interface VerifyOptions {
   readonly progress?: (done: number, total: number) => void;
   /** 0 to 1, to draw the sample. */
   readonly random?: () => number;
+  /** What is forgotten is removed with it, and cannot be taken back: so it is with points on this computer. */
+  readonly forgetsAtOnce?: boolean;
 }
 
 /** Something that the Safe should give and does not, or gives wrongly. */
@@ -50,11 +52,12 @@ interface NamedPack {
  * Packs that fail are no longer deduplicated against, so that the next send stores anew what they held.
  */
 export async function verifyVault(options: VerifyOptions): Promise<VerifyResult> {
-  const { vault, mandateRef, sample = 0 } = options;
+  const { vault, mandateRef, sample = 0, forgetsAtOnce = false } = options;
   const problems: VerifyProblem[] = [];
   if (vault.broken !== undefined)
     problems.push({ code: 'history', kind: vault.broken.kind, message: vault.broken.message, snapshots: [] });
-  const snapshots = vault.everySnapshot(mandateRef).filter(({ id }) => !vault.mayBeGone(id));
+  const owed = vault.everySnapshot(mandateRef).filter(({ id }) => !vault.mayBeGone(id));
+  const snapshots = forgetsAtOnce ? owed.filter(({ forgottenAt }) => forgottenAt === undefined) : owed;
   const packs = await checkRecords(options, snapshots, problems);
   const missing = new Set(await vault.remote.keepPacks([...packs.keys()]));
   for (const id of missing) {

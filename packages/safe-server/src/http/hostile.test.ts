@@ -161,7 +161,7 @@ describe('TN-48, TN-49 what does not exist', () => {
     '/.env',
     '/v1',
     '/v1/enrolments',
-    '/v1/elevations',
+    '/v1/webhooks',
     '/v1/Account',
     '/v1/account/',
   ])('%s is 404', async (path) => {

@@ -2,7 +2,6 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { BlobStore } from '../blobs/store.ts';
 import { loadConfig } from '../config.ts';
 import { createLog } from '../log.ts';
 import { type Running, startServer } from '../serve.ts';

@@ -13,7 +13,7 @@ import {
 } from '@cresus-safe/protocol/public';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { addDevice, type Bed, Client, makePack, startBed } from './conversation.test.bed.ts';
-import { SnapshotEntity } from './entities.ts';
+import { PackEntity, SnapshotEntity } from './entities.ts';
 
 import { codeOf, firstSnapshot, journalOf, siblingWith } from './journal.test.bed.ts';
 
@@ -214,6 +214,8 @@ describe('rules of the kinds', () => {
   test('pack-replaced, checkpoint and rollback-accepted are kept', async () => {
     const { packIds, snapshot } = await begin();
     const newId = await a.putPack();
+    const lostPack = { vaultId: a.vaultId, packId: packIds[0] ?? '' };
+    await bed.deps.db.write((m) => m.update(PackEntity, lostPack, { damagedSince: bed.knobs.now }));
     const attachment = encodeReplacement([
       { packRef: asPackRef(randomBytes(16)), oldId: asPackId(packIds[0] ?? ''), newId: asPackId(newId) },
     ]);
