@@ -97,7 +97,7 @@ export const de: Table = {
   'verify-store.failed': 'Dieser Speicher taugt nicht, es fehlt: {checks}. Legen Sie keine Sicherungen hinein.',
   'verify-store.no-folder': 'Den Ordner {folder} gibt es nicht. Legen Sie ihn an oder prüfen Sie --blobs.',
   'verify-store.folder': 'Der Ordner {folder} ist nicht benutzbar ({reason}). Prüfen Sie --blobs und die Rechte.',
-  'verify-store.interrupted': 'Prüfung abgebrochen; die Versuchsobjekte sind gelöscht.',
+  'verify-store.interrupted': 'Prüfung abgebrochen. Falls Versuchsobjekte übrig sind, liegen sie unter probe/.',
   'verify-store.check.whole': 'Geschriebenes kommt ganz zurück',
   'verify-store.check.range': 'Lesen in Teilen',
   'verify-store.check.stat': 'Länge der Objekte',

@@ -93,7 +93,7 @@ export const en: Table = {
   'verify-store.failed': 'This store is not fit, it lacks: {checks}. Put no backups there.',
   'verify-store.no-folder': 'The folder {folder} does not exist. Make it, or check --blobs.',
   'verify-store.folder': 'The folder {folder} cannot be used ({reason}). Check --blobs and the permissions.',
-  'verify-store.interrupted': 'Interrupted; the trial objects are removed.',
+  'verify-store.interrupted': 'Interrupted. If trial objects are left, they are below probe/.',
   'verify-store.check.whole': 'What is written comes back whole',
   'verify-store.check.range': 'Reading in parts',
   'verify-store.check.stat': 'Length of objects',

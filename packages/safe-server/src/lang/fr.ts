@@ -95,7 +95,7 @@ export const fr = {
   'verify-store.failed': "Ce stockage ne convient pas, il manque : {checks}. N'y mettez pas de sauvegardes.",
   'verify-store.no-folder': "Le dossier {folder} n'existe pas. Créez-le, ou vérifiez --blobs.",
   'verify-store.folder': 'Le dossier {folder} ne peut pas être utilisé ({reason}). Vérifiez --blobs et les droits.',
-  'verify-store.interrupted': "Essai interrompu ; les objets d'essai sont effacés.",
+  'verify-store.interrupted': "Essai interrompu. S'il reste des objets d'essai, ils sont sous probe/.",
   'verify-store.check.whole': 'Ce qui est écrit revient entier',
   'verify-store.check.range': 'Lecture par morceaux',
   'verify-store.check.stat': 'Longueur des objets',

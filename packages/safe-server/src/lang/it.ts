@@ -97,7 +97,7 @@ export const it: Table = {
   'verify-store.failed': 'Questo archivio non è adatto, manca: {checks}. Non metteteci salvataggi.',
   'verify-store.no-folder': 'La cartella {folder} non esiste. Createla o verificate --blobs.',
   'verify-store.folder': 'La cartella {folder} non è utilizzabile ({reason}). Verificate --blobs e i permessi.',
-  'verify-store.interrupted': 'Prova interrotta; gli oggetti di prova sono cancellati.',
+  'verify-store.interrupted': 'Prova interrotta. Se restano oggetti di prova, sono sotto probe/.',
   'verify-store.check.whole': 'Ciò che è scritto ritorna intero',
   'verify-store.check.range': 'Lettura a pezzi',
   'verify-store.check.stat': 'Lunghezza degli oggetti',
