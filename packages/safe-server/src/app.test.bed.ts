@@ -11,7 +11,7 @@ import type { BlobStore } from './blobs/store.ts';
 import { loadConfig } from './config.ts';
 import { testDatabase } from './db/database.test.bed.ts';
 import { SCHEMA } from './db/entities.ts';
-import { Db } from './db/unit-of-work.ts';
+import { type DatabaseAddress, Db } from './db/unit-of-work.ts';
 import type { Deps } from './deps.ts';
 import type { Lifecycle } from './http/guard.ts';
 import { createHttpServer } from './http/server.ts';
@@ -24,6 +24,7 @@ export interface TestServer {
   readonly url: string;
   readonly port: number;
   readonly deps: Deps;
+  readonly database: DatabaseAddress;
   readonly lifecycle: Lifecycle;
   /** Everything logged so far. */
   readonly logged: () => string;
@@ -53,18 +54,26 @@ export interface Answer {
   readonly body: any;
 }
 
-/** Starts one. @param settings as in `config.ts` */
-export async function startTestServer(settings: Record<string, unknown> = {}, blobs?: BlobStore): Promise<TestServer> {
+/**
+ * Starts one. @param settings as in `config.ts`. @param beside another server of the same service, whose database, store, ring
+ * and clock it shares; it is closed before that one
+ */
+export async function startTestServer(
+  settings: Record<string, unknown> = {},
+  blobs?: BlobStore,
+  beside?: TestServer,
+): Promise<TestServer> {
   const dir = await mkdtemp(join(tmpdir(), 'safe-server-'));
   const lines: string[] = [];
   const log = createLog({ level: 'trace' }, { write: (line) => void lines.push(line) });
-  const time = { now: Date.parse('2026-11-24T12:00:00Z') };
+  const time = beside?.time ?? { now: Date.parse('2026-11-24T12:00:00Z') };
   const clock = () => time.now;
   const random = (n: number) => new Uint8Array(randomBytes(n));
-  const db = await Db.open(testDatabase(join(dir, 'test.sqlite')), SCHEMA);
+  const database = beside?.database ?? testDatabase(join(dir, 'test.sqlite'));
+  const db = await Db.open(database, SCHEMA);
   const config = await loadConfig({ dataDir: join(dir, 'data'), ...settings }, {});
-  const ring = KeyRing.create(random, time.now);
-  const store = blobs ?? new MemoryStore();
+  const ring = beside?.deps.ring ?? KeyRing.create(random, time.now);
+  const store = blobs ?? beside?.deps.blobs ?? new MemoryStore();
   const deps: Deps = { db, blobs: store, ring, clock, random, log, config, audit: new Audit(db, clock) };
   const lifecycle: Lifecycle = { draining: false };
   const server = createHttpServer(createApp(deps, lifecycle), config);
@@ -77,6 +86,7 @@ export async function startTestServer(settings: Record<string, unknown> = {}, bl
     url,
     port,
     deps,
+    database,
     lifecycle,
     logged: () => lines.join(''),
     time,

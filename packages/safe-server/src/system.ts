@@ -156,8 +156,8 @@ async function meta(manager: EntityManager, name: string): Promise<string | unde
   return (await manager.findOneBy(MetaEntity, { name }))?.value;
 }
 
-/** Sets a fact unless it is set, and returns what it then is. */
-async function setOnce(manager: EntityManager, name: string, value: string): Promise<string> {
+/** Sets a fact unless it is set, and returns what it then is: of two that set it at once, both get the same answer. */
+export async function setOnce(manager: EntityManager, name: string, value: string): Promise<string> {
   await manager.createQueryBuilder().insert().into(MetaEntity).values({ name, value }).orIgnore().execute();
   return (await meta(manager, name)) ?? value;
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { type EntityManager, IsNull } from 'typeorm';
+import { lockDevices } from '../db/locks.ts';
 import type { Deps } from '../deps.ts';
 import type { Device, Right } from '../http/route.ts';
 import { VaultEntity } from '../vaults/entities.ts';
@@ -88,6 +89,7 @@ export async function activateDevice(manager: EntityManager, deviceId: string): 
  * since only the maker has shown that it knows the key.
  */
 export async function onVaultCreated(manager: EntityManager, number: string, deviceId: string): Promise<void> {
+  await lockDevices(manager, number);
   await manager
     .createQueryBuilder()
     .update(DeviceEntity)

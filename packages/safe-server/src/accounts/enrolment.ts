@@ -1,5 +1,6 @@
 import type { EnrolmentBody } from '@cresus-safe/protocol/http';
 import type { EntityManager } from 'typeorm';
+import { lockDevices } from '../db/locks.ts';
 import type { Deps } from '../deps.ts';
 import { ServerError } from '../errors.ts';
 import { findSubscriber, subscriptionOf } from '../subscriptions/subscribers.ts';
@@ -57,6 +58,7 @@ async function decide(
     await countGuess(manager, source, now);
     return { kind: 'refused' };
   }
+  await lockDevices(manager, subscriber.number);
   const vault = (await findVaultOf(manager, subscriber.number)) === null ? 'none' : 'exists';
   const device = newDevice(deps, { subscriber, name, token, state: vault === 'none' ? 'active' : 'pending' });
   await manager.insert(DeviceEntity, device);

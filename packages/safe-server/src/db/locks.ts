@@ -11,6 +11,14 @@ export async function lockVault(manager: EntityManager, vaultId: string): Promis
   await manager.query('SELECT 1 FROM vault WHERE vault_id = $1 FOR UPDATE', [vaultId]);
 }
 
+/**
+ * Orders a new device of a subscriber against the vault that another one makes: either the maker's unit of work sees the
+ * device and makes it pending, or the device sees the vault.
+ */
+export async function lockDevices(manager: EntityManager, number: string): Promise<void> {
+  await lockName(manager, `devices ${number}`);
+}
+
 /** Holds a name until the end of the unit of work, for what has no row to lock. */
 export async function lockName(manager: EntityManager, name: string): Promise<void> {
   if (manager.connection.options.type !== 'postgres') return;

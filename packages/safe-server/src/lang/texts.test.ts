@@ -26,7 +26,7 @@ it('every key that an OperatorError names has its text', async () => {
     'keyring/heartbeat.ts',
   ];
   sources.push('operator/arguments.ts', 'operator/keys.ts', 'operator/devices.ts', 'operator/subscribers.ts');
-  sources.push('operator/program.ts', 'subscriptions/service.ts');
+  sources.push('operator/program.ts', 'operator/verify-store.ts', 'subscriptions/service.ts');
   for (const source of sources) {
     const text = await readFile(new URL(`../${source}`, import.meta.url), 'utf8');
     for (const [, key] of text.matchAll(/OperatorError\(\s*'([^']+)'/g)) expect(keys).toContain(key);

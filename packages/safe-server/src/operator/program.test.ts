@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -219,6 +219,72 @@ describe('keys', () => {
     expect((await run('keys', 'verify', join(dir, 'copy.json'), '--json')).json.confirmed).toBe(true);
     expect((await run('keys', 'verify', '--json')).json.confirmed).toBe(true);
   });
+});
+
+describe('verify-store', () => {
+  /** Without data folder, database or keys: only the store is there. */
+  async function verify(args: string[], env = {}): Promise<Result> {
+    let out = '';
+    let err = '';
+    const code = await runProgram(['verify-store', ...args], {
+      env: { SAFE_DATA_DIR: join(dir, 'none'), SAFE_LANG: 'en', ...env },
+      operator: 'anna',
+      random: (n) => new Uint8Array(randomBytes(n)),
+      out: (text) => {
+        out += text;
+      },
+      err: (text) => {
+        err += text;
+      },
+    });
+    return { code, out, err, json: out.startsWith('{') ? JSON.parse(out) : undefined };
+  }
+  it('tells of each property whether the store has it, and needs the store alone', async () => {
+    const store = join(dir, 'store');
+    await mkdir(store);
+    const verified = await verify(['--blobs', `file:${store}`, '--json']);
+    expect(verified).toMatchObject({ code: 0, err: '', json: { store: `file:${store}`, ok: true, leftBehind: 0 } });
+    const { checks, latencyMs } = verified.json;
+    expect(checks.find(({ name }: { name: string }) => name === 'whole')).toEqual({
+      name: 'whole',
+      need: 'needed',
+      result: 'passed',
+      meaning: 'The store damages what it is given: no restore would be safe.',
+    });
+    expect(Object.keys(latencyMs)).toEqual(['put', 'get', 'stat', 'delete']);
+    const { out } = await verify(['--blobs', `file:${store}`]);
+    expect(out).toMatch(/An object is never replaced +needed +yes\n/);
+    expect(out).toMatch(/This store is fit.\n$/);
+    for (const line of out.split('\n')) expect([...line].length).toBeLessThanOrEqual(100);
+    expect((await readdir(dir)).sort()).toEqual(['data', 'data.keys.json', 'store']);
+    expect(await readdir(join(store, 'probe'))).toEqual([]);
+  });
+  it('a folder that takes nothing fails by name, in a hundred columns', async () => {
+    const store = join(dir, 'store');
+    await mkdir(store);
+    await writeFile(join(store, 'probe'), 'a file where a folder must be');
+    for (const lang of ['fr', 'de', 'it', 'en']) {
+      const { code, out, err } = await verify(['--blobs', `file:${store}`, '--lang', lang]);
+      expect(code).toBe(1);
+      expect(err).toContain('whole, range, stat');
+      expect(out).toContain('ENOTDIR');
+      for (const line of out.split('\n')) expect([...line].length).toBeLessThanOrEqual(100);
+    }
+    const { code, json, err } = await verify(['--blobs', `file:${store}`, '--json']);
+    expect([code, json.ok, err]).toEqual([1, false, '']);
+  });
+  it('a folder that is not there is not made; a store that does not answer is named', async () => {
+    const missing = await verify(['--blobs', `file:${join(dir, 'mistyped')}`]);
+    expect(missing).toMatchObject({ code: 14, out: '' });
+    expect(missing.err).toMatch(/mistyped does not exist/);
+    expect(await readdir(dir)).not.toContain('mistyped');
+    await writeFile(join(dir, 'key'), 'geheim\n');
+    const files = { SAFE_S3_ACCESS_KEY_FILE: join(dir, 'key'), SAFE_S3_SECRET_FILE: join(dir, 'key') };
+    const dead = await verify(['--blobs', 's3://bucket/prefix?endpoint=http://127.0.0.1:1', '--json'], files);
+    expect(dead).toMatchObject({ code: 1, json: { error: { code: 'store.unreachable' } } });
+    expect(dead.json.error.message).toMatch(/bucket.*ECONNREFUSED/);
+    expect(dead.out).not.toMatch(/geheim/);
+  }, 60_000);
 });
 
 describe('the program', () => {

@@ -12,6 +12,7 @@ import { ScrubFound, scrub } from './scrub.ts';
 import { serve } from './serve.ts';
 import * as subscribers from './subscribers.ts';
 import { print, type Terminal } from './terminal.ts';
+import { StoreUnfit, verifyStore } from './verify-store.ts';
 
 /** The world outside the program. */
 export interface Outside {
@@ -53,7 +54,8 @@ function flagOf(args: readonly string[], name: string): string | undefined {
 /** One place where an error becomes a text, a document and an exit code. */
 function report(error: unknown, terminal: Terminal): number {
   const known = asOperatorError(error);
-  if (known instanceof ScrubFound && terminal.json) return known.exitCode; // the document is the report
+  const isReported = known instanceof ScrubFound || known instanceof StoreUnfit;
+  if (isReported && terminal.json) return known.exitCode; // the document is the report
   const message = textOf(terminal.t, known.key, known.params);
   if (terminal.json)
     terminal.out(`${JSON.stringify({ error: { code: known.key, message, details: known.params } })}\n`);
@@ -95,7 +97,10 @@ function program(args: readonly string[], outside: Outside, terminal: Terminal):
     withKeys(
       withScrub(
         withDevices(
-          withSubscribers(withRebuild(withMigrate(withServe(cli, context), context), context), context),
+          withSubscribers(
+            withRebuild(withMigrate(withVerifyStore(withServe(cli, context), context), context), context),
+            context,
+          ),
           context,
         ),
         context,
@@ -254,6 +259,13 @@ function withDevices(cli: Argv, context: Context): Argv {
 function withMigrate(cli: Argv, { outside, terminal }: Context): Argv {
   return cli.command('migrate', terminal.t('help.migrate'), {}, async (argv) => {
     await migrate(await loadConfig(argv, outside.env), terminal);
+  });
+}
+
+/** Needs the bucket only, so it opens no system. */
+function withVerifyStore(cli: Argv, { outside, terminal }: Context): Argv {
+  return cli.command('verify-store', terminal.t('help.verify-store'), {}, async (argv) => {
+    await verifyStore(await loadConfig(argv, outside.env), terminal);
   });
 }
 

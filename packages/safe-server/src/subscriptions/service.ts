@@ -9,6 +9,7 @@ import {
   SubscriberEntity,
 } from '../accounts/entities.ts';
 import { mirrorChanges } from '../accounts/mirror.ts';
+import { lockName } from '../db/locks.ts';
 import type { Deps } from '../deps.ts';
 import { OperatorError } from '../errors.ts';
 import { findVaultOf } from '../vaults/journal-store.ts';
@@ -82,9 +83,10 @@ export async function addSubscriber(
 }
 
 async function nextNumber(manager: EntityManager): Promise<string> {
+  await lockName(manager, 'next number'); // of two operators, one waits for the other's number
   const row = await manager
     .createQueryBuilder(SubscriberEntity, 's')
-    .select('MAX(CAST(s.number AS integer))', 'highest')
+    .select('MAX(CAST(s.number AS bigint))', 'highest')
     .getRawOne<{ highest: number | null }>();
   return String(Math.max(FIRST_NUMBER, Number(row?.highest ?? 0) + 1));
 }

@@ -37,7 +37,7 @@ import { MemoryStore } from '../blobs/memory-store.ts';
 import type { BlobStore } from '../blobs/store.ts';
 import { testDatabase } from '../db/database.test.bed.ts';
 import { SCHEMA } from '../db/entities.ts';
-import { Db } from '../db/unit-of-work.ts';
+import { type DatabaseAddress, Db } from '../db/unit-of-work.ts';
 import { mountRoutes } from '../http/dispatch.ts';
 import { guard, notFound, onError, requestId, requestLog } from '../http/guard.ts';
 import { createHttpServer } from '../http/server.ts';
@@ -58,6 +58,7 @@ export interface Bed {
   readonly deps: VaultDeps;
   readonly knobs: Knobs;
   readonly blobs: BlobStore;
+  readonly database: DatabaseAddress;
   /** Adds a subscriber with one active device. */
   subscriber(number: string): Promise<Client>;
   close(): Promise<void>;
@@ -73,18 +74,30 @@ const ACTIVE: VaultSubscription = {
   quotaBytes: 64 * PACK_GRANULE_BYTES,
 };
 
-/** Starts a server on a fresh database. `folder`: blobs lie in files instead of memory. */
-export async function startBed({ folder = false, entriesPerHour = 1000 } = {}): Promise<Bed> {
+/**
+ * Starts a server on a fresh database. `folder`: blobs lie in files instead of memory. `beside`: another server of that one's
+ * service, which shares its database, store, ring and knobs; it is closed before that one.
+ */
+export async function startBed({
+  folder = false,
+  entriesPerHour = 1000,
+  beside,
+}: {
+  folder?: boolean;
+  entriesPerHour?: number;
+  beside?: Bed;
+} = {}): Promise<Bed> {
   const dir = await mkdtemp(join(tmpdir(), 'safe-vaults-'));
-  const db = await Db.open(testDatabase(join(dir, 'safe.sqlite')), SCHEMA);
+  const database = beside?.database ?? testDatabase(join(dir, 'safe.sqlite'));
+  const db = await Db.open(database, SCHEMA);
   const disk = folder ? await FolderStore.open(join(dir, 'blobs')) : undefined;
-  const blobs = disk ?? new MemoryStore();
-  const knobs: Knobs = { now: Date.UTC(2026, 10, 24, 9), subscription: ACTIVE };
+  const blobs = beside?.blobs ?? disk ?? new MemoryStore();
+  const knobs: Knobs = beside?.knobs ?? { now: Date.UTC(2026, 10, 24, 9), subscription: ACTIVE };
   const deps: VaultDeps = {
     db,
     blobs,
     ...(disk && { room: () => disk.room() }),
-    ring: KeyRing.create(randomBytes, knobs.now),
+    ring: beside?.deps.ring ?? KeyRing.create(randomBytes, knobs.now),
     clock: () => knobs.now,
     random: randomBytes,
     limits: { entriesPerHour, pendingMs: 3600 * 1000, reserveBytes: 1024 ** 2 },
@@ -109,6 +122,7 @@ export async function startBed({ folder = false, entriesPerHour = 1000 } = {}): 
     deps,
     knobs,
     blobs,
+    database,
     subscriber: async (number) => {
       await db.write((manager) => manager.insert(SubscriberEntity, subscriberRow(number)));
       const client = new Client(url, number);

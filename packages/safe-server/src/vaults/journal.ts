@@ -23,6 +23,8 @@ import { checkEntry, needsSubscription } from './rules.ts';
 
 const HOUR_MS = 3600 * 1000;
 const MAX_SEALED_SHARE = 4096;
+/** What an entry is refused with, among others, because another server took that very entry a moment ago. */
+const OVERTAKEN: ReadonlySet<string> = new Set(['stale-head', 'conflict', 'vault-exists']);
 
 /** What an append answers; `created` is false when the entry was already in the chain. */
 export interface AppendResult {
@@ -49,7 +51,16 @@ export async function append(deps: VaultDeps, appends: Appends, device: Device, 
   checkPartSizes(bytes);
   const request = parsing(() => parseRequest(bytes));
   checkSender(device, request);
-  return await appends.run(request.entry.vaultId, () => appendInTurn(deps, device, request));
+  return await appends.run(request.entry.vaultId, async () => {
+    try {
+      return await appendInTurn(deps, device, request);
+    } catch (error) {
+      if (!(error instanceof ServerError) || !OVERTAKEN.has(error.code)) throw error;
+      const taken = await receiptOfFirst(deps, device, request);
+      if (taken === undefined) throw error;
+      return taken;
+    }
+  });
 }
 
 /** A device writes in its own name, into its own vault; a pending one may only create the vault (SPEC 16). */
@@ -68,12 +79,9 @@ function checkSender(device: Device, { entry }: JournalRequest): void {
 
 async function appendInTurn(deps: VaultDeps, device: Device, request: JournalRequest): Promise<AppendResult> {
   const { entry } = request;
+  const first = await receiptOfFirst(deps, device, request);
+  if (first !== undefined) return first;
   const vault = await ownVault(deps, device, entry.vaultId);
-  const known = vault && (await deps.db.read((manager) => findEntry(manager, entry.vaultId, entry.seq)));
-  if (known?.entryHash === entry.hash) {
-    await mirrorEntry(deps, entry.vaultId, entry.seq);
-    return { created: false, seq: entry.seq, receipt: known.receipt };
-  }
   await (needsSubscription(entry.kind) ? requireSend : requireRestore)(deps, device);
   if (vault) await requirePlace(deps, request, vault);
   const appender = { rights: device.rights, now: deps.clock() };
@@ -85,6 +93,19 @@ async function appendInTurn(deps: VaultDeps, device: Device, request: JournalReq
   await commitEntry(deps, device, request, receipt);
   await mirrorEntry(deps, entry.vaultId, entry.seq);
   return { created: true, seq: entry.seq, receipt: receipt.encoded };
+}
+
+/** What was answered for this very entry when it was taken; undefined when it is not in the chain. */
+async function receiptOfFirst(
+  deps: VaultDeps,
+  device: Device,
+  { entry: { vaultId, seq, hash } }: JournalRequest,
+): Promise<AppendResult | undefined> {
+  if ((await ownVault(deps, device, vaultId)) === undefined) return undefined;
+  const known = await deps.db.read((manager) => findEntry(manager, vaultId, seq));
+  if (known?.entryHash !== hash) return undefined;
+  await mirrorEntry(deps, vaultId, seq);
+  return { created: false, seq, receipt: known.receipt };
 }
 
 /**

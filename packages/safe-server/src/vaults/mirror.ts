@@ -54,9 +54,14 @@ export async function mirrorEntry(deps: MirrorDeps, vaultId: string, seq: number
 export async function requireFree(deps: VaultDeps, vaultId: string, seq: number): Promise<void> {
   if (await deps.db.read((manager) => manager.existsBy(MetaEntity, { name: gapName(vaultId) }))) throw broken();
   if ((await deps.blobs.stat(journalKey(vaultId, seq))) === undefined) return;
-  const { gap } = await importVault(deps, vaultId, seq);
-  if (gap !== undefined) throw behind();
-  const vault = await deps.db.read((manager) => findVault(manager, vaultId));
+  const current = () => deps.db.read((manager) => findVault(manager, vaultId));
+  let vault = await current();
+  // rows come before objects: with the row there, another server was faster, and nothing is behind
+  if ((vault?.headSeq ?? 0) < seq) {
+    const { gap } = await importVault(deps, vaultId, seq);
+    if (gap !== undefined) throw behind();
+    vault = await current();
+  }
   throw new ServerError('stale-head', { head: vault && { seq: vault.headSeq, hash: vault.headHash } });
 }
 
