@@ -74,7 +74,8 @@ describe('TN-50 what a server refuses to start on', () => {
       ['--trust-proxy', 'true'],
       ['--trust-proxy', '-1'],
       ['--log-level', 'everything'],
-      ['--database', 'postgres://x:y@z/w'],
+      ['--database', 'postgres://x:y@z'],
+      ['--blobs', 'gs://books'],
     ]) {
       const refused = await serve(fresh, ...more);
       expect([more, refused.code]).toEqual([more, 2]);

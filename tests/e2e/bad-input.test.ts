@@ -65,7 +65,7 @@ describe('when something is wrong', () => {
     expectError(await first.refused([...send, '--comet', 'x']), 2, 'usage');
     expectError(await first.refused(['send', 'Inconnu SA']), 14, 'not-found');
     expectError(await first.refused(['snapshots', 'Inconnu SA']), 14, 'not-found');
-    expectError(await first.refused(['forget', '3f9a2c10']), 2, 'usage'); // of the contract, not in this version
+    expectError(await first.refused(['ui']), 2, 'usage'); // of the contract, not in this version
   });
 
   it('a mandate whose path is missing, inside another one, around it, or taken', async () => {

@@ -52,7 +52,7 @@ const listed = async (dir: string, code = 0, ...args: string[]): Promise<readonl
 /** What `unzip` of any system makes of a copy. */
 function unzipped(file: string): string {
   const into = world.path(`unzipped-${readdirSync(world.dir).length}`);
-  execFileSync('unzip', ['-q', file, '-d', into]);
+  execFileSync('unzip', ['-q', file, '-d', into], { env: { ...process.env, LC_ALL: 'C.UTF-8' } });
   expect(readdirSync(into).sort()).toEqual(['files', 'manifest.json']);
   return join(into, 'files');
 }

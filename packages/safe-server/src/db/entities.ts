@@ -20,6 +20,7 @@ import {
 } from '../vaults/entities.ts';
 import { Accounts1764000000000 } from './migrations/1764000000000-accounts.ts';
 import { Vaults1764000001000 } from './migrations/1764000001000-vaults.ts';
+import { Counts1764000001500 } from './migrations/1764000001500-counts.ts';
 import { Life1764000002000 } from './migrations/1764000002000-life.ts';
 import { Scrub1764000003000 } from './migrations/1764000003000-scrub.ts';
 import type { DbSchema } from './schema.ts';
@@ -44,5 +45,5 @@ export const SCHEMA: DbSchema = {
     LostFrameEntity,
     ScrubCursorEntity,
   ] as unknown as DbSchema['entities'],
-  migrations: [Accounts1764000000000, Vaults1764000001000, Life1764000002000, Scrub1764000003000],
+  migrations: [Accounts1764000000000, Vaults1764000001000, Counts1764000001500, Life1764000002000, Scrub1764000003000],
 };

@@ -32,9 +32,6 @@ const up = ({ serial, isDigits, isBoolean, refuse }: Words) => [
     mirrored integer NOT NULL CHECK (mirrored <= version)
   )`,
   `CREATE INDEX ix_device_number ON device (number)`,
-  // the few that are not in the bucket yet are found without reading all (`accounts/mirror.ts`)
-  `CREATE INDEX ix_subscriber_behind ON subscriber (number) WHERE mirrored < version`,
-  `CREATE INDEX ix_device_behind ON device (device_id) WHERE mirrored < version`,
   `CREATE TABLE code (
     code_hash varchar(64) PRIMARY KEY NOT NULL,
     number varchar(12) NOT NULL REFERENCES subscriber (number),

@@ -16,7 +16,6 @@ const up = ({ dialect, blob, isHex: hex, isBoolean, refuse }: Words) => [
     generation bigint NOT NULL CHECK (generation >= 0),
     header_seq bigint NOT NULL CHECK (header_seq >= 1),
     used_bytes bigint NOT NULL CHECK (used_bytes >= 0),
-    used_objects bigint NOT NULL CHECK (used_objects >= 0),
     created_at bigint NOT NULL
     ${dialect === 'sqlite' ? HEADS.map((head) => `, ${head}`).join('') : ''}
   )`,
@@ -57,8 +56,6 @@ const up = ({ dialect, blob, isHex: hex, isBoolean, refuse }: Words) => [
   // the next append mirrors its predecessor first, so there is never a second one
   `CREATE UNIQUE INDEX ux_entry_unmirrored ON entry (vault_id) WHERE NOT mirrored`,
   `CREATE INDEX ix_entry_received ON entry (vault_id, received_at)`,
-  // the plan in force is found without walking the journal
-  `CREATE INDEX ix_entry_kind ON entry (vault_id, kind, seq)`,
   `CREATE TABLE snapshot (
     vault_id varchar(32) NOT NULL,
     snapshot_id varchar(64) NOT NULL CHECK (${hex('snapshot_id', 64)}),
