@@ -1,4 +1,4 @@
-import { asHash, dateNumber, zurichDay } from '@cresus-safe/protocol';
+import { ALWAYS_KEPT, asHash, dateNumber, zurichDay } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
 import type { Outcome } from '../render/output.ts';
 import { brief, dateText, momentText, sizeText, table, visible } from '../render/text.ts';
@@ -108,7 +108,7 @@ function warnOfStaying({ texts, output }: Context, vault: Vault, chosen: readonl
     const last = new Set(
       vault
         .everySnapshot(ref)
-        .slice(-3)
+        .slice(-ALWAYS_KEPT)
         .map(({ id }) => id),
     );
     for (const { id } of chosen)

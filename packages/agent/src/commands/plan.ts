@@ -1,4 +1,4 @@
-import { DEFAULT_PLAN, encodePlan, type Plan, type PlanSnapshot } from '@cresus-safe/protocol';
+import { DEFAULT_PLAN, encodePlan, isShorterPlan, type Plan, type PlanSnapshot } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
 import type { Outcome } from '../render/output.ts';
 import { counted, momentText, table, visible } from '../render/text.ts';
@@ -61,8 +61,8 @@ export async function planSet(context: Context, args: PlanArgs): Promise<Outcome
       output.say(texts('plan.would-go', { snapshots: counted(texts, 'snapshots', gone.length) }));
       for (const line of rows(gone)) output.say(line);
     }
-    if (isShorter(before, next)) await requireYes(context, texts('plan.ask-shorter'));
-    const elevation = new Elevation(context, remote, isShorter(before, next) ? args.elevation : undefined);
+    if (isShorterPlan(next, before)) await requireYes(context, texts('plan.ask-shorter'));
+    const elevation = new Elevation(context, remote, isShorterPlan(next, before) ? args.elevation : undefined);
     await elevation.run(() => vault.append('plan', { attachment: encodePlan(next) }));
     return shown(context, vault, [`✓ ${texts('plan.done')}`]);
   } finally {
@@ -93,10 +93,6 @@ function refused(): AgentError {
 
 function isSame(a: Plan, b: Plan): boolean {
   return a.allDays === b.allDays && a.weeklyDays === b.weeklyDays && a.monthlyDays === b.monthlyDays;
-}
-
-function isShorter(before: Plan, next: Plan): boolean {
-  return next.allDays < before.allDays || next.weeklyDays < before.weeklyDays || next.monthlyDays < before.monthlyDays;
 }
 
 /** The snapshots that live, with the day on which a plan lets each go if nothing else is sent; soonest first. */

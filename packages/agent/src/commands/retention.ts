@@ -1,5 +1,5 @@
+import { LOCK_DAYS } from '@cresus-safe/protocol';
 import { changeState, loadState } from '../local/state.ts';
-import { LOCK_DAYS } from '../vault/fates.ts';
 import type { Account } from '../vault/remote.ts';
 import type { Context } from './context.ts';
 

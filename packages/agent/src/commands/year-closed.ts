@@ -1,11 +1,8 @@
-import { asHash, dateNumber, holdUntilFor, zurichDay } from '@cresus-safe/protocol';
+import { asHash, dateNumber, holdUntilFor, MAX_HOLD_YEARS, zurichDay } from '@cresus-safe/protocol';
 import { AgentError } from '../errors.ts';
 import type { SnapshotInfo, Vault } from '../vault/vault.ts';
 import type { Context } from './context.ts';
 import { closedYear, dateOfNumber } from './snapshot-json.ts';
-
-/** The server refuses holds that reach further: a mistyped year must not bind it for ever. */
-const MOST_YEARS_AHEAD = 12;
 
 /** A snapshot's hold as `send` reports it. */
 export interface YearClosed {
@@ -27,7 +24,7 @@ export function parseYear({ now }: Context, text: string | undefined): number | 
   const year = /^\d{4}$/.test(text) ? Number(text) : Number.NaN;
   const today = dateNumber(zurichDay(now()));
   const holdUntil = holdUntilFor(year);
-  if (holdUntil >= today && holdUntil <= today + MOST_YEARS_AHEAD * 10_000) return year;
+  if (holdUntil >= today && holdUntil <= today + MAX_HOLD_YEARS * 10_000) return year;
   const thisYear = Math.floor(today / 10_000);
   throw new AgentError('usage', 'the closed year is not possible', {
     key: 'error.year-closed',

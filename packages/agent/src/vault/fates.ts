@@ -1,6 +1,8 @@
 import {
+  ALWAYS_KEPT,
   asSnapshotId,
   DEFAULT_PLAN,
+  LOCK_DAYS,
   type MandateRef,
   type Plan,
   type PlanSnapshot,
@@ -10,10 +12,6 @@ import type { Step } from './history-state.ts';
 import { dayOf, planEnds } from './plan-days.ts';
 
 const DAY_MS = 86_400_000;
-/** The newest snapshots of a mandate, forgotten or not, stay whatever happens. */
-const STAY = 3;
-/** SPEC 13: how long a forgotten snapshot can be taken back, days; a server may promise another time. */
-export const LOCK_DAYS = 30;
 
 /** What the history lets a server do with a snapshot by a moment. Days are day numbers (days since 1970-01-01, Swiss time). */
 export type Fate =
@@ -124,7 +122,7 @@ class MandateLife {
 
   fates(now: number, lockMs: number): Map<SnapshotId, Fate> {
     const ends = this.#settle(now);
-    const staying = new Set(this.#added.slice(-STAY));
+    const staying = new Set(this.#added.slice(-ALWAYS_KEPT)); // forgotten or not, the newest stay whatever happens
     const fates = new Map<SnapshotId, Fate>();
     for (const id of this.#live.keys())
       fates.set(id, { state: 'live', goesOn: ends.get(id) ?? Number.POSITIVE_INFINITY });

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import type { MandateRef, SnapshotId } from '@cresus-safe/protocol';
-import { type Fate, fatesOf, LOCK_DAYS } from './fates.ts';
+import { LOCK_DAYS, type MandateRef, type SnapshotId } from '@cresus-safe/protocol';
+import { type Fate, fatesOf } from './fates.ts';
 import { appendLog, loadLog, rewriteLog } from './history-log.ts';
 import { HistoryState, type SnapshotState, type Step, type Warning } from './history-state.ts';
 import { type Trust, verifyStep } from './history-verify.ts';

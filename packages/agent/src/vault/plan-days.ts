@@ -1,4 +1,5 @@
 import {
+  ALWAYS_KEPT,
   dayNumber,
   isoWeekOf,
   type MandateRef,
@@ -9,7 +10,6 @@ import {
 } from '@cresus-safe/protocol';
 
 const DAY_MS = 86_400_000;
-const ALWAYS_KEPT = 3;
 
 /** Day numbers by time: each costs a call of the calendar, and a history asks for the same ones again and again. */
 const days = new Map<number, number>();

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import {
   type DeviceId,
   type Header,
+  LOCK_DAYS,
   MAX_PACK_BYTES,
   PACK_GRANULE_BYTES,
   type PackId,
@@ -78,7 +79,7 @@ export class StoreRemote implements Remote {
       serverTime: this.#options.now(),
       subscription: { ...LOCAL_SUBSCRIPTION, maySend: false },
       quota: { bytes: 0, usedBytes: 0 },
-      retentionDays: 30,
+      retentionDays: LOCK_DAYS,
       vault: 'exists',
       head: frames.length,
     };

@@ -5,6 +5,7 @@ import {
   type Entry,
   encodeLostHistory,
   equal,
+  LOCK_DAYS,
   type MandateId,
   type MandateKeys,
   type MandateRef,
@@ -25,7 +26,7 @@ import { ensureFolder } from '../local/files.ts';
 import { checkAnchor, freezeWarning } from './anchor.ts';
 import { type Appended, type AppendParts, append } from './append.ts';
 import { ChunkIndex, dropPacks, type PackName } from './chunk-index.ts';
-import { type Fate, LOCK_DAYS } from './fates.ts';
+import type { Fate } from './fates.ts';
 import { History } from './history.ts';
 import type { SnapshotState, Step, Warning } from './history-state.ts';
 import { HistoryBroken, syncHistory } from './history-sync.ts';

@@ -11,7 +11,19 @@ export interface Plan {
 }
 
 export const DEFAULT_PLAN: Plan = { allDays: 30, weeklyDays: 365, monthlyDays: 3650 };
-const ALWAYS_KEPT = 3;
+/** The newest snapshots of a mandate that no plan lets go. */
+export const ALWAYS_KEPT = 3;
+/** How far ahead a hold may reach: a mistyped year must not bind for ever (SPEC 6). */
+export const MAX_HOLD_YEARS = 12;
+/** How long a forgotten snapshot can be taken back, days (SPEC 13); a server may promise another time. */
+export const LOCK_DAYS = 30;
+
+/** Whether `next` keeps anything for less time: that needs an elevation. */
+export function isShorterPlan(next: Plan, current: Plan): boolean {
+  return (
+    next.allDays < current.allDays || next.weeklyDays < current.weeklyDays || next.monthlyDays < current.monthlyDays
+  );
+}
 
 export function encodePlan(plan: Plan): Uint8Array {
   return new Writer(20).magic('CSPL').zero(3).u32(plan.allDays).u32(plan.weeklyDays).u32(plan.monthlyDays).finish();

@@ -1,5 +1,5 @@
 import type { AccountBody } from '@cresus-safe/protocol/http';
-import { DEFAULT_PLAN, PACK_GRANULE_BYTES, parsePlan } from '@cresus-safe/protocol/public';
+import { DEFAULT_PLAN, LOCK_DAYS, PACK_GRANULE_BYTES, parsePlan } from '@cresus-safe/protocol/public';
 import type { EntityManager } from 'typeorm';
 import type { Deps } from '../deps.ts';
 import { ServerError } from '../errors.ts';
@@ -10,9 +10,6 @@ import type { VaultRow } from '../vaults/entities.ts';
 import { shownHead } from '../vaults/history.ts';
 import { findPlan, findVaultOf } from '../vaults/journal-store.ts';
 import { receiptKeyBodies } from './receipt-keys.ts';
-
-/** How long a forgotten snapshot can be taken back; the purge that keeps to it comes with the collection of garbage. */
-const RETENTION_DAYS = 30;
 
 /** Everything an agent shows about its subscription and its vault. */
 export async function showAccount(deps: Deps, device: Device): Promise<AccountBody> {
@@ -37,7 +34,7 @@ export async function showAccount(deps: Deps, device: Device): Promise<AccountBo
       vault: vault === null ? 'none' : 'exists',
       head: vault && (await shownHead(manager, vault.vaultId)),
       ...(await damageOf(manager, vault)),
-      retentionDays: RETENTION_DAYS,
+      retentionDays: LOCK_DAYS,
       plan: await planOf(manager, vault),
     };
   });

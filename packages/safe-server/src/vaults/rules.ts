@@ -5,7 +5,9 @@ import {
   type Entry,
   type EntryKind,
   type Header,
+  isShorterPlan,
   type JournalRequest,
+  MAX_HOLD_YEARS,
   type Plan,
   parseHeader,
   parsePlan,
@@ -28,8 +30,6 @@ const NEEDS_SUBSCRIPTION: ReadonlySet<EntryKind> = new Set([
   'plan',
   'pack-replaced',
 ]);
-/** A hold binds the server for years, so a mistyped year must not bind it for ever: ten years from a year's end, and two. */
-const MAX_HOLD_YEARS = 12;
 
 /** Who appends, and when. An entry that is healed was judged when it was first received: it has neither limit. */
 export interface Appender {
@@ -107,9 +107,8 @@ async function checkPlan(
   if (appender === undefined || appender.rights.has('forget')) return;
   const stored = await findPlan(manager, vault.vaultId);
   const current = stored === undefined ? DEFAULT_PLAN : parsePlan(stored);
-  const shorter =
-    next.allDays < current.allDays || next.weeklyDays < current.weeklyDays || next.monthlyDays < current.monthlyDays;
-  if (shorter) throw new ServerError('elevation-required', { detail: 'A shorter plan needs an elevation' });
+  if (isShorterPlan(next, current))
+    throw new ServerError('elevation-required', { detail: 'A shorter plan needs an elevation' });
 }
 
 async function checkSnapshot(manager: EntityManager, entry: Entry, appender: Appender | undefined): Promise<void> {
