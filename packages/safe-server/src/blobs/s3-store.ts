@@ -5,6 +5,7 @@ import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { S3Client } from '@aws-sdk/client-s3';
 import { OperatorError, ServerError } from '../errors.ts';
+import { checkObject } from './check.ts';
 import { Intake } from './intake.ts';
 import { type RetryTerms, withRetries } from './retry.ts';
 import type { S3Place } from './s3-place.ts';
@@ -287,11 +288,7 @@ export class S3Store implements BlobStore {
 
   /** Whether the object is there and is what it must be: read back and hashed, since lengths and ETags prove nothing. */
   async #isThere(key: string, facts: BlobFacts): Promise<boolean> {
-    const read = await this.get(key);
-    if (read?.length !== facts.length) return false;
-    const hash = createHash('sha256');
-    for await (const piece of read.body) hash.update(piece);
-    return hash.digest('hex') === facts.sha256;
+    return (await checkObject(this, key, facts)) === 'whole';
   }
 
   async #fetchFirst(key: string, start: number, end: number): Promise<{ total: number; bytes: Buffer } | undefined> {

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import { LessThan } from 'typeorm';
+import { checkObject } from '../blobs/check.ts';
 import { packKey } from '../blobs/keys.ts';
 import type { VaultDeps } from '../vaults/deps.ts';
 import { EntryEntity, PackEntity, type PackRow } from '../vaults/entities.ts';
@@ -67,13 +67,13 @@ async function settlePacks(deps: SweepDeps): Promise<{ stored: number; released:
 
 async function settle({ db, blobs, clock }: SweepDeps, row: PackRow): Promise<'stored' | 'released' | 'busy'> {
   const key = packKey(row.vaultId, row.packId);
-  const found = await look(blobs, key, row);
+  const found = await checkObject(blobs, key, { length: row.length, sha256: row.packId });
   if (found === 'whole') {
     await db.write((manager) => finishPack(manager, row, clock()));
     return 'stored';
   }
   // an upload may have taken the reservation over meanwhile: then its object must not be touched
-  const settled = await db.write((manager) => giveUpPack(manager, row, found === 'broken'));
+  const settled = await db.write((manager) => giveUpPack(manager, row, found === 'rotten'));
   return settled ? 'released' : 'busy';
 }
 
@@ -87,12 +87,4 @@ async function removeDeleting({ db, blobs }: SweepDeps): Promise<void> {
     await blobs.delete(packKey(row.vaultId, row.packId));
     await db.write((manager) => finishDeleting(manager, row));
   }
-}
-
-async function look(blobs: SweepDeps['blobs'], key: string, row: PackRow): Promise<'whole' | 'broken' | 'none'> {
-  const read = await blobs.get(key);
-  if (read === undefined) return 'none';
-  const hash = createHash('sha256');
-  for await (const piece of read.body) hash.update(piece);
-  return read.length === row.length && hash.digest('hex') === row.packId ? 'whole' : 'broken';
 }

@@ -35,8 +35,6 @@ export const de: Table = {
   'store.behind': 'Die Datenbank ist leer, der Speicher nicht. Bauen Sie sie neu auf: safe-server rebuild',
   'store.rebuilding':
     'Ein Neuaufbau dieser Datenbank ist nicht abgeschlossen. Starten Sie ihn erneut: safe-server rebuild',
-  'store.catch-up':
-    'Die Datenbank ist älter als der Speicher: nichts wird geschrieben. Holen Sie auf: safe-server rebuild --catch-up',
   'help.rebuild': 'Baut die Datenbank aus Speicher und Schlüsselbund neu auf',
   'option.catch-up': 'Bringt eine nicht leere Datenbank auf den Stand des Speichers',
   'rebuild.not-empty':

@@ -34,8 +34,6 @@ export const en: Table = {
     'The S3 store "{bucket}" does not answer as it should ({reason}). Check --blobs, the network and the access keys.',
   'store.behind': 'The database is empty but the store is not. Rebuild it: safe-server rebuild',
   'store.rebuilding': 'A rebuild of this database has not ended. Run it again: safe-server rebuild',
-  'store.catch-up':
-    'The database is older than the store: nothing is written. Catch up: safe-server rebuild --catch-up',
   'help.rebuild': 'Rebuilds the database from the store and the key ring',
   'option.catch-up': 'Brings a database that is not empty up to the store',
   'rebuild.not-empty': 'The database is not empty. To bring it up to the store: safe-server rebuild --catch-up',

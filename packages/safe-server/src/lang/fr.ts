@@ -32,8 +32,6 @@ export const fr = {
     "Le stockage S3 « {bucket} » ne répond pas comme il faut ({reason}). Vérifiez --blobs, le réseau et les clés d'accès.",
   'store.behind': "La base de données est vide mais le stockage ne l'est pas. Reconstruisez-la : safe-server rebuild",
   'store.rebuilding': "Une reconstruction de cette base de données n'est pas terminée. Relancez : safe-server rebuild",
-  'store.catch-up':
-    "La base de données est plus ancienne que le stockage : rien n'est écrit. Rattrapez le retard : safe-server rebuild --catch-up",
   'help.rebuild': 'Reconstruit la base de données depuis le stockage et le trousseau',
   'option.catch-up': "Rattrape le stockage avec une base de données qui n'est pas vide",
   'rebuild.not-empty':

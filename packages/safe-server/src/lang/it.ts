@@ -34,8 +34,6 @@ export const it: Table = {
     "L'archivio S3 «{bucket}» non risponde come dovrebbe ({reason}). Verificare --blobs, la rete e le chiavi di accesso.",
   'store.behind': 'La banca dati è vuota ma la memoria no. Ricostruitela: safe-server rebuild',
   'store.rebuilding': 'Una ricostruzione di questa banca dati non è terminata. Rilanciatela: safe-server rebuild',
-  'store.catch-up':
-    'La banca dati è più vecchia della memoria: non si scrive nulla. Recuperate il ritardo: safe-server rebuild --catch-up',
   'help.rebuild': 'Ricostruisce la banca dati dalla memoria e dal portachiavi',
   'option.catch-up': 'Porta una banca dati non vuota allo stato della memoria',
   'rebuild.not-empty':
