@@ -195,11 +195,10 @@ class Assembled {
 
   /** Resolves when all were read back; those that differ are damage. @throws what reading back threw */
   async verified(): Promise<void> {
-    while (!this.#failure && (this.#whole.length > 0 || this.#lanes.size > 0)) {
+    while (this.#lanes.size > 0 || (this.#whole.length > 0 && !this.#failure)) {
       while (this.#lanes.size < HASHES_AT_ONCE && this.#whole.length > 0) this.#open();
       await Promise.all(this.#lanes);
     }
-    await Promise.all(this.#lanes);
     if (this.#failure) throw this.#failure.error;
   }
 

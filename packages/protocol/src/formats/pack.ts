@@ -158,7 +158,8 @@ export interface OpenedPack {
 /**
  * Opens a pack that was fetched whole: name, lengths, commitment, footer, index, in this order (SPEC 10.4).
  * @param keys of the mandate that the pack must belong to
- * @param nameChecked true only for who just computed `packId` from these very bytes
+ * @param nameChecked true only for who just computed `packId` from these very bytes, or read them from his own disk and
+ *   compares the hash of every file that he makes of them
  * @throws ProtocolError `integrity`, or `version` for a later format
  */
 export function openPack(pack: Uint8Array, packId: PackId, keys: PackKeys, { nameChecked = false } = {}): OpenedPack {
